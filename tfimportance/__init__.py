@@ -1,0 +1,35 @@
+"""Find the training samples that matter and train on them accordingly.
+
+    load_examples -> encode -> importance_scores -> to_sample_weight
+                  -> fit -> evaluate -> export
+
+The names below are imported on first use, so that `import tfimportance` and
+`tfimportance --help` do not wait for TensorFlow.
+"""
+
+from importlib.metadata import version as _version
+
+import lazy_loader as _lazy
+
+__version__ = _version("tfimportance")
+
+__getattr__, __dir__, __all__ = _lazy.attach(
+    __name__,
+    submodules=["datasets"],
+    submod_attrs={
+        "_checks": ["InputError"],
+        "data": ["Examples", "load_examples", "split_examples"],
+        "encoding": ["encode", "load_encoder"],
+        "evaluation": ["Evaluation", "evaluate"],
+        "importance": ["importance_scores"],
+        "pipeline": ["RunConfig", "RunResult", "run"],
+        "serving": ["export"],
+        "similarity": ["ClippedSinhSimilarity", "clipped_sinh_similarity"],
+        "training": ["dense_head", "fit"],
+        "weighting": [
+            "SampleWeight",
+            "effective_sample_size",
+            "to_sample_weight",
+        ],
+    },
+)
