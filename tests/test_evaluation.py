@@ -1,0 +1,178 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tfimportance import InputError, evaluate
+from tfimportance.evaluation import (
+    auc_difference,
+    best_f1_threshold,
+    evaluate_probability,
+    mean_evaluation,
+    roc_auc,
+)
+
+rng = np.random.default_rng(3)
+
+
+def sample(rows, shift, ties=False):
+    label = (rng.random(rows) < 0.3).astype(int)
+    score = 1 / (1 + np.exp(-rng.normal(shift * label, 1.0)))
+    return label, np.round(score, 1) if ties else score
+
+
+def pairwise_auc(label, score):
+    """The definition: P(positive above negative) + P(equal) / 2."""
+    gap = score[label == 1][:, None] - score[label == 0][None, :]
+    return (gap > 0).mean() + (gap == 0).mean() / 2
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_auc_is_the_pairwise_definition(ties):
+    label, score = sample(317, 0.8, ties)
+    assert roc_auc(label, score) == pytest.approx(pairwise_auc(label, score))
+
+
+def test_all_figures_by_hand():
+    result = evaluate_probability([0, 1, 0, 1], [0.2, 0.3, 0.6, 0.9])
+    assert result.roc_auc == pytest.approx(3 / 4)
+    assert result.pr_auc == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert result.f1 == pytest.approx(1 / 2)  # at 0.5: one right, one wrong
+    assert result.log_loss == pytest.approx(
+        -np.log([0.8, 0.3, 0.4, 0.9]).mean()
+    )
+    # bins of width 1/15 hold one row each: mean of |probability - label|
+    assert result.calibration_error == pytest.approx(
+        (0.2 + 0.7 + 0.6 + 0.1) / 4
+    )
+    assert (result.rows, result.positive_share) == (4, 0.5)
+    json.dumps(result.to_dict())
+
+
+def delong_variance(label, score):
+    gap = score[label == 1][:, None] - score[label == 0][None, :]
+    wins = (gap > 0) + (gap == 0) / 2
+    return (
+        wins.mean(1).var(ddof=1) / wins.shape[0]
+        + wins.mean(0).var(ddof=1) / wins.shape[1]
+    )
+
+
+def test_interval_is_delongs():
+    label, score = sample(803, 0.8)
+    result = evaluate_probability(label, score)
+    reach = 1.959964 * delong_variance(label, score) ** 0.5
+    lower, upper = result.roc_auc_interval
+    assert (upper - lower) / 2 == pytest.approx(reach, rel=0.01)
+    assert (upper + lower) / 2 == pytest.approx(result.roc_auc)
+
+
+def test_interval_covers_the_truth_as_often_as_it_says():
+    truth = 0.7142  # normal scores, shift 0.8: Phi(0.8 / sqrt 2)
+    hits = 0
+    for _ in range(400):
+        lower, upper = evaluate_probability(*sample(150, 0.8)).roc_auc_interval
+        hits += lower < truth < upper
+    assert 0.91 < hits / 400 < 0.98
+
+
+def test_repeated_rows_of_one_group_do_not_shrink_the_interval():
+    label, score = sample(200, 0.8)
+    plain = evaluate_probability(label, score).roc_auc_interval
+    grouped = evaluate_probability(
+        np.repeat(label, 5), np.repeat(score, 5), group=np.repeat(range(200), 5)
+    ).roc_auc_interval
+    assert grouped == pytest.approx(plain, rel=1e-9)
+
+
+def test_paired_difference_against_the_bootstrap():
+    label, ours = sample(400, 1.0)
+    theirs = np.clip(ours + rng.normal(0, 0.1, 400), 0, 1)
+    difference, (lower, upper) = auc_difference(label, [ours], [theirs])
+    assert difference == pytest.approx(
+        roc_auc_score(label, ours) - roc_auc_score(label, theirs)
+    )
+    draws = []
+    for _ in range(600):
+        rows = rng.integers(0, 400, 400)
+        draws.append(
+            roc_auc_score(label[rows], ours[rows])
+            - roc_auc_score(label[rows], theirs[rows])
+        )
+    assert (upper - lower) / (2 * 1.96) == pytest.approx(
+        np.std(draws), rel=0.15
+    )
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    label, score = sample(400, 1.0)
+    noisy = [np.clip(score + rng.normal(0, s, 400), 0, 1) for s in (0, 0.5)]
+    _, (lower, upper) = auc_difference(label, noisy, [score, score])
+    change = roc_auc_score(label, noisy[1]) - roc_auc_score(label, score)
+    between_seeds = np.var([0, change], ddof=1) / 2
+    assert ((upper - lower) / (2 * 1.959964)) ** 2 > between_seeds
+
+
+def test_equal_scores_differ_by_nothing():
+    label, score = sample(50, 1.0)
+    assert auc_difference(label, [score], [score]) == (0.0, (0.0, 0.0))
+
+
+def test_mean_over_seeds_keeps_rows():
+    label, score = sample(60, 1.0)
+    first = evaluate_probability(label, score)
+    second = evaluate_probability(label, score**2)
+    both = mean_evaluation([first, second])
+    assert both.rows == 60
+    assert both.log_loss == pytest.approx(
+        (first.log_loss + second.log_loss) / 2
+    )
+    assert both.roc_auc_interval == pytest.approx(first.roc_auc_interval)
+
+
+def test_best_threshold_is_the_best_of_all():
+    label, score = sample(120, 1.0)
+
+    def f1(threshold):
+        predicted = score >= threshold
+        hit = (predicted & (label == 1)).sum()
+        return 2 * hit / (predicted.sum() + label.sum())
+
+    assert f1(best_f1_threshold(label, score)) == max(map(f1, score))
+
+
+def test_evaluate_takes_a_keras_like_model():
+    class Model:
+        def predict(self, features, **_):
+            return features[:, :1]
+
+    label, score = sample(40, 1.0)
+    result = evaluate(Model(), np.c_[score, score], label)
+    assert result == evaluate_probability(label, score)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probability", "message"),
+    [
+        ([0, 0], [0.1, 0.2], "both classes"),
+        ([0, 2], [0.1, 0.2], "0 and 1"),
+        ([0, 1], [0.1], "`probability`"),
+        ([0, 1], [0.1, np.nan], "finite"),
+        ([0, 1], [0.1, 1.2], "sigmoid"),
+        ([], [], "both classes"),
+        ([[0, 1]], [0.1, 0.2], "`labels`"),
+    ],
+)
+def test_bad_input_is_named(labels, probability, message):
+    with pytest.raises(InputError, match=message):
+        evaluate_probability(labels, probability)
+
+
+def test_a_model_with_two_outputs_is_refused():
+    class Model:
+        def predict(self, features, **_):
+            return np.ones((len(features), 2))
+
+    with pytest.raises(InputError, match=r"one probability .* \(3, 2\)"):
+        evaluate(Model(), np.ones((3, 1)), [0, 1, 1])
