@@ -1,0 +1,83 @@
+"""Files and folders that appear whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tfimportance._checks import fail
+
+
+@contextmanager
+def staged_file(path: str | Path) -> Iterator[Path]:
+    """Yields a path beside `path` whose file takes its place at the end.
+
+    When the body raises, nothing is left behind and an older file stays.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending is kept, for writers that choose the format by it.
+    stage = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        yield stage
+        os.replace(stage, path)
+    finally:
+        stage.unlink(missing_ok=True)
+
+
+@contextmanager
+def staged_folder(folder: Path, marker: str) -> Iterator[Path]:
+    """Yields a folder beside `folder` that takes its place at the end.
+
+    When the body raises, nothing is left behind and an older folder stays.
+    Only an empty folder, or one that holds a file `marker` from an earlier
+    call, is ever replaced.
+
+    Raises:
+        InputError: `folder` holds something else.
+    """
+    if folder.exists() and not _replaceable(folder, marker):
+        raise fail(
+            f"The output folder must be new, empty or of an earlier run (with "
+            f"{marker} in it).",
+            f"{str(folder)!r}, which holds other files",
+            "Name another folder.",
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(
+        tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-")
+    )
+    new, old = scratch / "new", scratch / "old"
+    new.mkdir()
+    try:
+        yield new
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _replaceable(folder: Path, marker: str) -> bool:
+    return folder.is_dir() and (
+        (folder / marker).exists() or not any(folder.iterdir())
+    )
+
+
+def check_writable(name: str, folder: Path) -> None:
+    """Raises unless files can be made in `folder`, which need not exist yet.
+
+    Called before long work, so that its result is not lost at the end.
+    """
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise fail(
+            f"`{name}` must be a folder that can be written to.",
+            f"{name}={str(folder)!r}",
+            f"{str(existing)!r} is "
+            + ("not writable." if existing.is_dir() else "a file."),
+        )

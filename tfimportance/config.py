@@ -1,0 +1,185 @@
+"""What a run is asked to do: one flat record, from YAML or Python."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tfimportance._checks import (
+    InputError,
+    check_count,
+    check_file,
+    check_number,
+    fail,
+)
+
+EXAMPLES = Path(__file__).parent / "examples"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The settings of one run; `RunConfig.load` reads them from YAML.
+
+    Attributes:
+        name: Name of the run folder and of the served model.
+        pool: The training data: a file (Parquet, CSV, TSV, JSON lines) or
+            `dataset:<name>` for a bundled set.
+        text: The text columns.
+        label: The label column.
+        target: The traffic that counts: another file of the same columns, or
+            `{column: value}` for the rows of `pool` with that value, which
+            are then taken out of the pool.
+        test: A file of target rows to report on; by default the target rows
+            that remain.
+        positive: The label values that count as 1, where they are not 0/1.
+        group: A column, such as the query, whose rows stay together; pool rows
+            of a group that validates or tests are left out.
+        id: A column of unique row ids, carried into `weights.parquet`.
+        fields: How several text columns become one embedding; see `encode`.
+        encoder: `static`, or the folder of a checkpoint; see `load_encoder`.
+        target_rows: Labelled target rows that the importance compares with.
+        validation_rows: Further target rows that stop the training and choose
+            the better model.
+        mode: `label_signed`, `similarity` or `auto`; see `importance_scores`.
+        reference: `target`, `pool` or `both`; see `importance_scores`.
+        reduction: How similarities become one score; see `importance_scores`.
+        scale: Factor before sinh; 4 to 8 is useful for unit embeddings.
+        clip: Bound of the argument of sinh.
+        effective_fraction: Share of the rows that the weighted data is worth,
+            in (0, 1]; see `to_sample_weight`.
+        within_label: Temper within each class, so that the class mix stays.
+        seeds: Trainings per strategy.
+        seed: First seed, also of the splits.
+        epochs: The most epochs of a training.
+        batch_size: Rows per step.
+        patience: Epochs to wait for a better AUC.
+        output: Folder of the run folders.
+        saved_models: Folder of the served models.
+    """
+
+    name: str
+    pool: str
+    text: tuple[str, ...]
+    label: str
+    target: str | Mapping[str, Any]
+    test: str | None = None
+    positive: Any = None
+    group: str | None = None
+    id: str | None = None
+    fields: str = "auto"
+    encoder: str = "static"
+    target_rows: int = 300
+    validation_rows: int = 300
+    mode: str = "auto"
+    reference: str = "both"
+    reduction: str = "mean"
+    scale: float = 4.0
+    clip: float = 20.0
+    effective_fraction: float = 0.85
+    within_label: bool = False
+    seeds: int = 5
+    seed: int = 0
+    epochs: int = 20
+    batch_size: int = 256
+    patience: int = 3
+    output: str = "runs"
+    saved_models: str = "saved_models"
+
+    def __post_init__(self) -> None:
+        text = (self.text,) if isinstance(self.text, str) else tuple(self.text)
+        object.__setattr__(self, "text", text)
+        if not self.name or Path(self.name).name != self.name:
+            raise fail(
+                "`name` must be a plain folder name.", f"name={self.name!r}"
+            )
+        if not isinstance(self.target, (str, Mapping)) or not self.target:
+            raise fail(
+                "`target` must be a file or {column: value}.",
+                f"target={self.target!r}",
+            )
+        for name in ("target_rows", "validation_rows"):
+            check_count(name, getattr(self, name), at_least=2)
+        for name in ("seeds", "epochs", "batch_size", "patience"):
+            check_count(name, getattr(self, name))
+        check_count("seed", self.seed, at_least=0)
+        check_number(
+            "effective_fraction", self.effective_fraction, above=0, at_most=1
+        )
+
+    @classmethod
+    def load(
+        cls, source: str | Path, overrides: Sequence[str] = ()
+    ) -> "RunConfig":
+        """Returns the configuration in a YAML file.
+
+        Args:
+            source: A YAML file, or the name of a bundled example (`reviews`).
+            overrides: `key=value` strings, the value in YAML.
+
+        Raises:
+            FileNotFoundError: There is neither such a file nor such an
+                example.
+            InputError: The file is no mapping of known keys to valid values.
+        """
+        path = Path(source)
+        if not path.exists() and (EXAMPLES / f"{source}.yaml").exists():
+            path = EXAMPLES / f"{source}.yaml"
+        check_file("config", path)
+        return cls.from_dict({**_read(path), **_overrides(overrides)})
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "RunConfig":
+        """Returns the configuration that a mapping holds; checks its keys."""
+        known = [field.name for field in fields(cls)]
+        for key in settings:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                raise fail(
+                    f"`{key}` is no setting.",
+                    f"{key}={settings[key]!r}",
+                    f"Did you mean `{near[0]}`?" if near else "",
+                )
+        missing = [
+            name
+            for name in ("name", "pool", "text", "label", "target")
+            if settings.get(name) is None
+        ]
+        if missing:
+            raise fail(
+                f"`{missing[0]}` must be set.",
+                f"settings {', '.join(settings) or 'none'}",
+            )
+        return cls(**settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as plain values for YAML and JSON."""
+        return {**asdict(self), "text": list(self.text)}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"`config` must be a YAML file. Received: {str(path)!r}: {reason}"
+        ) from error
+    if not isinstance(settings, dict):
+        raise fail(
+            "`config` must be a mapping of settings to values.",
+            f"{str(path)!r} with {type(settings).__name__}",
+        )
+    return settings
+
+
+def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise fail("`--set` must be key=value.", f"--set {pair!r}")
+        settings[key] = yaml.safe_load(value)
+    return settings

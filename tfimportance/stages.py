@@ -1,0 +1,178 @@
+"""The chain stage by stage, from file to file: what the commands do."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from tfimportance._checks import Array, check_file, fail
+from tfimportance._files import check_writable, staged_file
+from tfimportance.bundle import Bundle
+from tfimportance.data import Examples, load_examples
+from tfimportance.encoding import encode, load_encoder
+from tfimportance.evaluation import Evaluation, evaluate
+from tfimportance.importance import importance_scores
+from tfimportance.serving import export
+from tfimportance.training import FitResult, dense_head
+from tfimportance.training import fit as fit_model
+from tfimportance.weighting import SampleWeight, to_sample_weight
+
+
+def score_files(
+    pool: str,
+    target: str,
+    output: str | Path,
+    *,
+    columns: dict[str, Any],
+    encoder: str = "static",
+    fields: str = "auto",
+    effective_fraction: float = 0.85,
+    **options: Any,
+) -> SampleWeight:
+    """Writes `id`, `label`, `importance` and `sample_weight` of every row.
+
+    Args:
+        pool: The file of training rows.
+        target: The file of target rows.
+        output: The Parquet file to write.
+        columns: What `load_examples` takes: `text`, `label`, `id`, ...
+        encoder: What `load_encoder` takes.
+        fields: How text columns become one embedding; see `encode`.
+        effective_fraction: See `to_sample_weight`.
+        **options: Of `importance_scores`.
+
+    Raises:
+        InputError: The data or an option cannot be used; nothing is written.
+    """
+    check_writable("output", Path(output).parent)
+    train = load_examples(pool, **columns)
+    traffic = load_examples(target, **{**columns, "id": None})
+    model = load_encoder(encoder)
+    importance = importance_scores(
+        encode(model, train, fields=fields),
+        encode(model, traffic, fields=fields),
+        labels=train.label,
+        target_labels=traffic.label,
+        **options,
+    )
+    weight = to_sample_weight(importance, effective_fraction=effective_fraction)
+    with staged_file(output) as stage:
+        weights_frame(train, importance, weight).to_parquet(stage, index=False)
+    return weight
+
+
+def weights_frame(
+    pool: Examples, importance: Array, weight: SampleWeight
+) -> pd.DataFrame:
+    """Returns a row per pool row; `id` is its position without an id column."""
+    frame = pd.DataFrame(
+        {
+            "id": np.arange(len(pool)) if pool.id is None else pool.id,
+            "importance": np.asarray(importance),
+            "sample_weight": np.asarray(weight),
+        }
+    )
+    if pool.label is not None:
+        frame.insert(1, "label", pool.label.astype(np.int8))
+    return frame
+
+
+def read_weights(path: str | Path, examples: Examples) -> Array:
+    """Returns the `sample_weight` column of a file, in the examples' order.
+
+    Rows are matched by `id` where the examples have ids, else by position.
+
+    Raises:
+        InputError: The file does not hold exactly these rows.
+    """
+    check_file("weights", Path(path))
+    frame = pd.read_parquet(path)
+    missing = {"id", "sample_weight"} - set(frame.columns)
+    if missing:
+        raise fail(
+            "`weights` must have the columns id and sample_weight.",
+            f"{str(path)!r} with {', '.join(frame.columns)}",
+            "Write it with `tfimportance score`.",
+        )
+    ids = np.arange(len(examples)) if examples.id is None else examples.id
+    weight = frame.set_index("id")["sample_weight"]
+    if len(weight) != len(ids) or not weight.index.isin(ids).all():
+        raise fail(
+            "`weights` must hold exactly the rows of the training file.",
+            f"{str(path)!r} with {len(weight)} rows for {len(ids)} examples",
+            "Score that file again, with the same --id.",
+        )
+    return weight.loc[ids].to_numpy()
+
+
+def fit_files(
+    train: str,
+    validation: str,
+    output: str | Path,
+    *,
+    columns: dict[str, Any],
+    weights: str | None = None,
+    encoder: str = "static",
+    fields: str = "auto",
+    seed: int = 0,
+    **options: Any,
+) -> FitResult:
+    """Trains a dense head on a file and saves it with its encoder's name.
+
+    Args:
+        train: The file of training rows.
+        validation: A file of held-out target rows that stop the training.
+        output: The folder to write; see `Bundle`.
+        columns: What `load_examples` takes: `text`, `label`, `id`, ...
+        weights: A file that `score_files` wrote; None trains uniformly.
+        encoder: What `load_encoder` takes.
+        fields: How text columns become one embedding; see `encode`.
+        seed: Fixes initial weights, shuffling and dropout.
+        **options: Of `fit`.
+
+    Raises:
+        InputError: The data or an option cannot be used; nothing is written.
+    """
+    check_writable("output", Path(output).parent)
+    rows = load_examples(train, **columns)
+    held_out = load_examples(validation, **{**columns, "id": None})
+    weight = None if weights is None else read_weights(weights, rows)
+    embed = load_encoder(encoder)
+    features = encode(embed, rows, fields=fields)
+    keras.utils.set_random_seed(seed)
+    model = dense_head(features.shape[1])
+    result = fit_model(
+        model,
+        features,
+        rows.label,
+        sample_weight=weight,
+        validation=(encode(embed, held_out, fields=fields), held_out.label),
+        seed=seed,
+        **options,
+    )
+    Bundle(model, encoder, tuple(rows.text), fields).save(output)
+    return result
+
+
+def evaluate_file(
+    model: str | Path, file: str, *, label: str, **columns: Any
+) -> Evaluation:
+    """Returns a saved model's quality on a file of labelled rows."""
+    bundle = Bundle.load(model)
+    rows = load_examples(file, text=list(bundle.text), label=label, **columns)
+    features = encode(load_encoder(bundle.encoder), rows, fields=bundle.fields)
+    return evaluate(bundle.model, features, rows.label, group=rows.group)
+
+
+def export_model(model: str | Path, path: str | Path) -> Path:
+    """Exports a saved model for TF Serving; returns the version folder."""
+    bundle = Bundle.load(model)
+    return export(
+        bundle.model,
+        load_encoder(bundle.encoder),
+        path,
+        text=bundle.text,
+        fields=bundle.fields,
+    )
