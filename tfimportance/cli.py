@@ -18,7 +18,6 @@ Each command shows an example with --help."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0, 1 or 2."""
     arguments = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tfimportance").setLevel(logging.INFO)
     from tfimportance._checks import InputError
@@ -43,11 +42,31 @@ def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def _import_tensorflow() -> None:
+    """Imports TensorFlow without the device notes it writes to stderr.
+
+    They come from C++ before any log level applies; on a machine without a
+    GPU they read like errors.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow
+
+        tensorflow.config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
 def _run(arguments: argparse.Namespace) -> None:
     from tfimportance.config import RunConfig
 
     config = RunConfig.load(arguments.config, arguments.set)
-    from tfimportance.pipeline import run  # waits for TensorFlow
+    _import_tensorflow()
+    from tfimportance.pipeline import run
 
     result = run(config)
     _say(result.metrics["comparison"]["verdict"])
@@ -56,6 +75,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from tfimportance.stages import score_files
 
     weight = score_files(
@@ -77,6 +97,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from tfimportance.stages import fit_files
 
     result = fit_files(
@@ -97,6 +118,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from tfimportance.stages import evaluate_file
 
     result = evaluate_file(
@@ -110,12 +132,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from tfimportance.stages import export_model
 
     _say(str(export_model(arguments.model, arguments.output)))
 
 
 def _distill(arguments: argparse.Namespace) -> None:
+    _import_tensorflow()
     from tfimportance.encoding import distill
 
     _say(

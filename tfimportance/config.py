@@ -91,7 +91,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         text = (self.text,) if isinstance(self.text, str) else tuple(self.text)
         object.__setattr__(self, "text", text)
-        if not self.name or Path(self.name).name != self.name:
+        if Path(self.name).name != self.name or self.name.startswith("."):
             raise fail(
                 "`name` must be a plain folder name.", f"name={self.name!r}"
             )
