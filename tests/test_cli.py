@@ -1,0 +1,202 @@
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfimportance import datasets
+from tfimportance.cli import _COMMANDS, main
+
+COLUMNS = ["--text", "title", "review", "--label", "recommended", "--id", "id"]
+DATA = [*COLUMNS, "--fields", "join"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    rows = datasets.load("womens_clothing_reviews")
+    target = rows[rows.department == "Intimate"]
+    rows[rows.department == "Tops"][:800].to_parquet(folder / "train.parquet")
+    target[:200].to_csv(folder / "target.csv", index=False)
+    target[200:600].to_json(folder / "test.jsonl", orient="records", lines=True)
+    return folder
+
+
+def call(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_from_files_to_a_served_model(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    pool = ["train.parquet", "target.csv"]
+    code, out, _ = call(
+        capsys, "score", *pool, *DATA, "--output", "weights.parquet"
+    )
+    assert code == 0
+    assert "800 rows worth 680" in out
+    frame = pd.read_parquet("weights.parquet")
+    train = pd.read_parquet("train.parquet")
+    assert frame.id.tolist() == train.id.tolist()
+
+    shuffled = frame.sample(frac=1, random_state=0)  # matched by id
+    shuffled.to_parquet("shuffled.parquet")
+    aucs = []
+    for weights in ("weights", "shuffled"):
+        code, out, _ = call(
+            capsys,
+            *("fit", "train.parquet", "--validation", "target.csv", *DATA),
+            *("--weights", f"{weights}.parquet", "--epochs", "2"),
+            *("--output", weights),
+        )
+        assert code == 0
+        aucs.append(out.split("AUC ")[1])
+    assert aucs[0] == aucs[1]
+
+    code, out, _ = call(
+        capsys, "evaluate", "weights", "test.jsonl", "--label", "recommended"
+    )
+    figures = json.loads(out)
+    assert code == 0
+    assert figures["rows"] == 400
+    lower, upper = figures["roc_auc_interval"]
+    assert 0.5 < lower < figures["roc_auc"] < upper
+
+    code, out, _ = call(capsys, "export", "weights", "served")
+    assert (code, out.strip()) == (0, os.path.join("served", "1"))
+
+
+def test_uniform_fit_differs_from_weighted(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    code, out, _ = call(
+        capsys,
+        *("fit", "train.parquet", "--validation", "target.csv", *DATA),
+        *("--epochs", "1", "--output", "uniform"),
+    )
+    assert code == 0
+    assert 0.5 < float(out.split("AUC ")[1].split()[0]) < 1
+
+
+def test_datasets_lists_and_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = call(capsys, "datasets")
+    assert code == 0
+    for name in datasets.names():
+        assert name in out
+    code, _, _ = call(capsys, "datasets", "esci_sample")
+    assert code == 0
+    assert len(pd.read_parquet("esci_sample.parquet")) == 2670
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["score", "none.csv", "target.csv", *DATA], "none.csv"),
+        (["score", "train.parquet", "none.csv", *DATA], "none.csv"),
+        (
+            ["score", "train.parquet", "target.csv", "--text", "revue"],
+            "review",
+        ),
+        (
+            ["score", "train.parquet", "target.csv", *DATA, "--scale", "0"],
+            "`scale`",
+        ),
+        (
+            [
+                *("score", "train.parquet", "target.csv", *DATA),
+                *("--effective-fraction", "2"),
+            ],
+            "effective_fraction=2.0",
+        ),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    files, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(files)
+    code, out, err = call(capsys, *arguments, "--output", "never.parquet")
+    assert (code, out) == (2, "")
+    assert err.startswith("tfimportance: error: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert not (files / "never.parquet").exists()
+
+
+def test_weights_of_other_rows_are_refused(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    pd.DataFrame({"id": [1, 2], "sample_weight": [1.0, 1.0]}).to_parquet("w")
+    code, _, err = call(
+        capsys,
+        *("fit", "train.parquet", "--validation", "target.csv", *DATA),
+        *("--weights", "w", "--output", "never"),
+    )
+    assert code == 2
+    assert "`weights` must hold exactly the rows" in err
+    assert not (files / "never").exists()
+
+
+def test_positive_values_make_labels(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    datasets.load("esci_sample").to_parquet("esci.parquet")
+    code, _, _ = call(
+        capsys,
+        *("score", "esci.parquet", "esci.parquet", "--text", "query"),
+        *("product_title", "--label", "esci_label", "--positive", "exact"),
+        *("--output", "weights.parquet"),
+    )
+    assert code == 0
+    assert pd.read_parquet("weights.parquet").label.sum() == 1547
+
+
+@pytest.mark.parametrize("command", [None, *_COMMANDS])
+def test_help_names_an_example(command, capsys):
+    arguments = ["--help"] if command is None else [command, "--help"]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert f"tfimportance {command}" in out if command else "exit codes" in out
+
+
+def test_unknown_command_is_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["scroe"])
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_and_version_do_not_wait_for_tensorflow(flag):
+    code = (
+        "import sys; from tfimportance.cli import main\n"
+        f"try: main(['{flag}'])\nexcept SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'sklearn', 'pyarrow'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_does_not_import_tensorflow():
+    code = (
+        "import sys, tfimportance\n"
+        "sys.exit('tensorflow' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_weights_follow_position_without_ids(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    code, _, _ = call(
+        capsys,
+        *("score", "train.parquet", "target.csv", "--text", "review"),
+        *("--label", "recommended", "--output", "by_position.parquet"),
+    )
+    assert code == 0
+    frame = pd.read_parquet("by_position.parquet")
+    assert np.array_equal(frame.id, np.arange(800))

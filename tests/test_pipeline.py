@@ -1,0 +1,177 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tfimportance import InputError, RunConfig, run
+from tfimportance.pipeline import load_parts
+
+GOOD = ["lovely fit", "great fabric", "perfect colour", "so comfortable"]
+BAD = ["poor fit", "cheap fabric", "wrong colour", "too scratchy"]
+
+
+def shop(rows, seed=0):
+    """Reviews of two departments; the words tell the label, with noise."""
+    rng = np.random.default_rng(seed)
+    label = (rng.random(rows) < 0.7).astype(int)
+    told = np.where(rng.random(rows) < 0.2, 1 - label, label)
+    text = [
+        f"{rng.choice(GOOD if good else BAD)} for item {rng.integers(50)}"
+        for good in told
+    ]
+    return pd.DataFrame(
+        {
+            "key": [f"r{i:05d}" for i in range(rows)],
+            "text": text,
+            "bought": label,
+            "department": rng.choice(["socks", "hats"], rows, p=[0.3, 0.7]),
+            "query": rng.integers(0, rows // 8, rows),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shop")
+    shop(900).to_parquet(folder / "pool.parquet")
+    shop(200, seed=1).to_csv(folder / "target.csv", index=False)
+    return folder
+
+
+def settings(folder, **change):
+    return RunConfig.from_dict(
+        {
+            "name": "shop",
+            "pool": str(folder / "pool.parquet"),
+            "id": "key",
+            "text": ["text"],
+            "label": "bought",
+            "target": {"department": "socks"},
+            "target_rows": 60,
+            "validation_rows": 60,
+            "seeds": 2,
+            "epochs": 2,
+            "output": str(folder / "runs"),
+            "saved_models": str(folder / "saved_models"),
+            **change,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return run(settings(folder))
+
+
+def test_files_and_figures_agree(folder, result):
+    names = sorted(path.name for path in result.output.iterdir())
+    assert names == [
+        "config.yaml",
+        "metrics.json",
+        "report.html",
+        "weights.parquet",
+    ]
+    assert json.loads((result.output / "metrics.json").read_text()) == (
+        result.metrics
+    )
+    assert RunConfig.load(result.output / "config.yaml") == settings(folder)
+    verdict = result.metrics["comparison"]["verdict"]
+    assert verdict in result.report.read_text()
+
+
+def test_weights_belong_to_the_pool_rows(folder, result):
+    frame = pd.read_parquet(result.output / "weights.parquet")
+    rows = shop(900)
+    pool = rows[rows.department == "hats"]
+    assert frame.id.tolist() == pool.key.tolist()
+    assert frame.label.tolist() == pool.bought.tolist()
+    weight = frame.sample_weight.to_numpy(np.float64)
+    assert weight.mean() == pytest.approx(1, abs=1e-5)
+    kish = weight.sum() ** 2 / (weight**2).sum()
+    assert kish / len(weight) == pytest.approx(0.85, abs=1e-3)
+    assert result.metrics["weights"]["effective_sample_size"] == (
+        pytest.approx(kish, rel=1e-5)
+    )
+    assert np.corrcoef(frame.importance, np.log(weight))[0, 1] > 0.999
+
+
+def test_rows_whose_text_denies_their_label_weigh_less(folder, result):
+    frame = pd.read_parquet(result.output / "weights.parquet")
+    rows = shop(900).set_index("key").loc[frame.id]
+    told = rows.text.str.startswith(tuple(GOOD)).astype(int)
+    wrong = (told != rows.bought).to_numpy()
+    assert frame.sample_weight[wrong].mean() < frame.sample_weight[~wrong].min()
+
+
+def test_the_model_answers_with_strings_in(result):
+    served = tf.saved_model.load(result.model).signatures["serving_default"]
+    probability = served(text=tf.constant(["lovely fit", "poor fit"]))
+    good, bad = probability["probability"].numpy()
+    assert 0 <= bad < good <= 1
+
+
+def test_the_same_seed_gives_the_same_numbers(folder, result):
+    again = run(settings(folder))
+    assert again.model.name == str(int(result.model.name) + 1)
+    old, new = dict(result.metrics), dict(again.metrics)
+    assert old.pop("model") != new.pop("model")
+    assert old == new
+
+
+def test_parts_are_disjoint_and_complete(folder):
+    config = settings(folder)
+    parts = load_parts(config)
+    ids = [set(part.id) for part in parts.values()]
+    assert sum(map(len, ids)) == len(set().union(*ids)) == 900
+    assert (len(parts["target"]), len(parts["validation"])) == (60, 60)
+
+
+def test_no_group_is_in_the_pool_and_in_unseen_rows(folder):
+    parts = load_parts(settings(folder, group="query"))
+    groups = {name: set(part.group) for name, part in parts.items()}
+    assert not groups["pool"] & (groups["validation"] | groups["test"])
+    assert not groups["validation"] & groups["test"]
+
+
+def test_target_and_test_from_their_own_files(folder):
+    parts = load_parts(
+        settings(
+            folder,
+            target=str(folder / "target.csv"),
+            test=str(folder / "pool.parquet"),
+        )
+    )
+    assert len(parts["pool"]) == len(parts["test"]) == 900
+    assert len(parts["target"]) + len(parts["validation"]) <= 200
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": {"department": "shoes"}}, "no row has"),
+        ({"target": {"bought": 1}}, "both classes"),
+        ({"target": {"departmint": "socks"}}, "departmint"),
+        ({"label": "boughd"}, "boughd"),
+        ({"target_rows": 5000}, "Lower `target_rows`"),
+        ({"mode": "lable_signed"}, "`mode`.*label_signed"),
+        ({"encoder": "sttatic"}, "sttatic"),
+        ({"scale": -1.0}, "`scale`"),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(folder, change, message):
+    output = folder / "nothing"
+    config = settings(
+        folder, output=str(output), saved_models=str(output), **change
+    )
+    with pytest.raises((InputError, FileNotFoundError), match=message) as error:
+        run(config)
+    assert "\n" not in str(error.value)
+    assert not output.exists() or not any(output.iterdir())
+
+
+def test_an_output_that_cannot_be_written_is_refused_first(folder):
+    (folder / "a_file").touch()
+    with pytest.raises(InputError, match="`output`"):
+        run(settings(folder, output=str(folder / "a_file"), pool="missing"))
