@@ -1,0 +1,167 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import reference
+import tensorflow as tf
+
+from tfimportance import InputError, importance_scores
+from tfimportance.importance import Attention, Max, ParquetColumn, TopM
+
+rng = np.random.default_rng(5)
+X = (rng.standard_normal((1237, 37)) + 0.3).astype(np.float32)
+T = (rng.standard_normal((211, 37)) + 0.6).astype(np.float32)
+LABEL = rng.integers(0, 2, len(X))
+TARGET_LABEL = (rng.random(len(T)) < 0.2).astype(int)
+BOTH = {"labels": LABEL, "target_labels": TARGET_LABEL}
+REDUCTIONS = ["mean", "max", "top_m", "attention"]
+
+
+def close(scores, expected):
+    spread = np.std(expected)
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5 * spread)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_similarity_mode(reduction):
+    z = reference.argument(X, T)
+    expected = [reference.reduce(row, reduction) for row in z]
+    close(importance_scores(X, T, reduction=reduction, center=False), expected)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_label_signed_against_the_target(reduction):
+    z = reference.argument(*reference.centered(X, T))
+    expected = reference.signed(z, LABEL, TARGET_LABEL, reduction=reduction)
+    settings = {"reduction": reduction, "reference": "target"}
+    close(importance_scores(X, T, **BOTH, **settings), expected)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_label_signed_against_the_pool_leaves_the_own_row_out(reduction):
+    z = reference.argument(*reference.centered(X, X))
+    own = np.arange(len(X))
+    expected = reference.signed(z, LABEL, LABEL, own, reduction=reduction)
+    settings = {"reduction": reduction, "reference": "pool", "pool_size": 9999}
+    close(importance_scores(X, T, **BOTH, **settings), expected)
+
+
+def test_both_references_are_standardized_and_added():
+    settings = BOTH | {"pool_size": 300}
+    one, two = (
+        np.asarray(importance_scores(X, T, reference=r, **settings))
+        for r in ("target", "pool")
+    )
+    both = importance_scores(X, T, **settings)
+    close(both, one / one.std() + two / two.std())
+
+
+def test_pool_sample_is_seeded_and_balanced():
+    rare = np.zeros(len(X), int)
+    rare[[3, 500, 1200]] = 1
+    settings = {"labels": rare, "target_labels": TARGET_LABEL}
+    settings |= {"reference": "pool", "pool_size": 40}
+    scores = [importance_scores(X, T, **settings, seed=s) for s in (1, 1, 2)]
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.array_equal(scores[0], scores[2])
+
+
+def test_textbook_form_and_what_it_clips():
+    settings = {"scale": 1.0, "clip": 5.0, "normalize": False}
+    scores = importance_scores(X, T, **settings, center=False)
+    z = reference.argument(X, T, **settings)
+    close(scores, np.sinh(z).mean(axis=1))
+    assert scores.clipped_fraction == pytest.approx(np.mean(np.abs(z) == 5))
+    assert importance_scores(X, T).clipped_fraction == 0
+
+
+def test_importance_is_an_array_that_knows_what_was_clipped():
+    scores = importance_scores(X, T, normalize=False, clip=3.0)
+    fraction = scores.clipped_fraction
+    assert 0 < fraction < 1
+    assert scores.shape == (1237,)
+    assert scores.dtype == np.float32
+    assert scores[5:9].clipped_fraction == fraction
+    assert np.sort(scores).clipped_fraction == fraction
+    for plain in (scores * 2, np.exp(scores)):
+        assert type(plain) is np.ndarray
+    assert np.isscalar(scores.mean())
+
+
+def test_more_parameters_of_a_reduction():
+    z = reference.argument(X, T)
+    top = [reference.reduce(row, "top_m", m=3) for row in z]
+    close(importance_scores(X, T, reduction=TopM(3), center=False), top)
+    soft = [reference.reduce(row, "attention", temperature=0.2) for row in z]
+    close(importance_scores(X, T, reduction=Attention(0.2), center=False), soft)
+
+
+def test_extremes_of_reductions_meet():
+    few = T[:4]
+    mean = importance_scores(X, few)
+    close(importance_scores(X, few, reduction=TopM(9)), mean)
+    close(importance_scores(X, few, reduction=Attention(1e6)), mean)
+    nearest = importance_scores(X, few, reduction=Max())
+    close(importance_scores(X, few, reduction=TopM(1)), nearest)
+    close(importance_scores(X, few, reduction=Attention(1e-6)), nearest)
+
+
+def test_every_source_gives_the_same_scores(tmp_path):
+    expected = importance_scores(X, T, **BOTH)
+    np.save(tmp_path / "x.npy", X)
+    column = pa.array(list(X), pa.list_(pa.float32()))
+    pq.write_table(
+        pa.table({"id": np.arange(len(X)), "embedding": column}),
+        tmp_path / "x.parquet",
+        row_group_size=500,
+    )
+    dataset = tf.data.Dataset.from_tensor_slices(X)
+    for source in (
+        np.load(tmp_path / "x.npy", mmap_mode="r"),
+        tf.constant(X),
+        dataset,
+        dataset.batch(100),
+        ParquetColumn(tmp_path / "x.parquet", "embedding"),
+    ):
+        close(importance_scores(source, T, **BOTH), expected)
+
+
+ONE_CLASS = np.ones(len(T))
+NAN = np.where(np.eye(1237, 37) > 0, np.nan, X)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embeddings": X[0]}, r"`embeddings` must be a .*\(37,\)"),
+        ({"embeddings": X[:0]}, "`embeddings` must be a non-empty"),
+        ({"embeddings": X[:, :5]}, "same number of columns"),
+        ({"embeddings": NAN}, "`embeddings` must be finite.* 37 NaN"),
+        ({"target_embeddings": T[:0]}, "`target_embeddings` must be a non-"),
+        (
+            {"target_embeddings": T + np.inf},
+            "`target_embeddings` must be finite",
+        ),
+        ({"labels": LABEL[:9]}, r"`labels` must have shape \(1237,\)"),
+        ({"labels": LABEL + 1}, "`labels` must hold 0 and 1 only.* 1, 2"),
+        ({"labels": LABEL * np.nan}, "`labels` must hold 0 and 1 only"),
+        ({"target_labels": ONE_CLASS}, "`target_labels` must hold both.*all 1"),
+        ({"target_labels": LABEL}, r"`target_labels` must have shape \(211,"),
+        ({"mode": "label-signed"}, "Did you mean 'label_signed'"),
+        ({"reference": "targets"}, "Did you mean 'target'"),
+        ({"reduction": "median"}, "`reduction` must be one of 'mean'"),
+        ({"clip": 84.0}, r"`clip` must be .* at most 80\.\d+. Received: clip"),
+        ({"scale": -1.0}, "`scale` must be"),
+        ({"pool_size": 1}, "`pool_size` must be"),
+        ({"mode": "similarity", "reference": "pool"}, "`reference` must be"),
+    ],
+)
+def test_bad_input_names_argument_value_and_mend(change, message):
+    given = {"embeddings": X, "target_embeddings": T, **BOTH} | change
+    with np.errstate(all="ignore"), pytest.raises(InputError, match=message):
+        importance_scores(**given)
+
+
+def test_label_signed_needs_labels():
+    with pytest.raises(InputError, match="`target_labels` must be given"):
+        importance_scores(X, T, labels=LABEL, mode="label_signed")

@@ -1,0 +1,21 @@
+"""How much each training sample matters for the traffic of a target set.
+
+scores.py      importance_scores: modes, references, the public result
+reductions.py  how similarities to many targets become one number
+streaming.py   the compiled program over tiles of samples and targets
+sources.py     embeddings from arrays, tf.data and Parquet, block by block
+"""
+
+from tfimportance.importance.reductions import Attention, Max, Mean, TopM
+from tfimportance.importance.scores import Importance, importance_scores
+from tfimportance.importance.sources import ParquetColumn
+
+__all__ = [
+    "Attention",
+    "Importance",
+    "Max",
+    "Mean",
+    "ParquetColumn",
+    "TopM",
+    "importance_scores",
+]

@@ -1,0 +1,123 @@
+"""Embeddings from wherever they lie, a block of rows at a time."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from tfimportance._checks import Array, check_file, check_finite, fail
+from tfimportance.similarity import check_matrix
+
+# Rows that are read, copied to the device and scored together.
+BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class ParquetColumn:
+    """The embeddings in one list column of a Parquet file.
+
+    Attributes:
+        path: The file.
+        column: A column of lists of numbers, all of the same length.
+    """
+
+    path: str | Path
+    column: str
+
+    def __post_init__(self) -> None:
+        check_file("path", Path(self.path))
+        names = pq.read_schema(self.path).names
+        if self.column not in names:
+            raise fail(
+                f"`column` must be a column of {str(self.path)!r}: "
+                f"{', '.join(names)}.",
+                f"column={self.column!r}",
+            )
+
+    def blocks(self, size: int) -> Iterator[Array]:
+        """Yields matrices of at most `size` rows, in order."""
+        file = pq.ParquetFile(self.path)
+        for batch in file.iter_batches(size, columns=[self.column]):
+            lists = batch.column(0)
+            lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
+            if len(lengths) != 1 or lengths[0] is None:
+                raise fail(
+                    f"`{self.column}` must hold lists of one length.",
+                    f"lengths {lengths[:5]}",
+                )
+            flat = lists.flatten().to_numpy(zero_copy_only=False)
+            yield flat.reshape(-1, lengths[0])
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over the samples tells.
+
+    Attributes:
+        num_samples: Number of rows.
+        mean: `(embedding_dim,)` float64 mean of all rows.
+        taken: `(len(take), embedding_dim)` rows that were asked for.
+    """
+
+    num_samples: int
+    mean: Array
+    taken: Array
+
+
+def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
+    """Yields the rows of `source` as matrices of at most `size` rows.
+
+    Args:
+        name: The argument's name, for errors.
+        source: `(num_samples, embedding_dim)` array, memory-mapped array or
+            tensor; a `tf.data.Dataset` of such rows, batched or not; or a
+            `ParquetColumn`.
+        size: Rows in a block.
+    """
+    if isinstance(source, ParquetColumn):
+        return source.blocks(size)
+    if isinstance(source, tf.data.Dataset):
+        is_batched = source.element_spec.shape.rank == 2
+        rows = source.rebatch(size) if is_batched else source.batch(size)
+        return iter(rows.as_numpy_iterator())
+    matrix = source if hasattr(source, "shape") else np.asarray(source)
+    check_matrix(name, matrix.shape)
+    return (
+        np.asarray(matrix[start : start + size], np.float32)
+        for start in range(0, matrix.shape[0], size)
+    )
+
+
+def survey(name: str, source: Any, take: Array) -> Survey:
+    """Returns the facts of all rows; raises where one is not finite.
+
+    Args:
+        name: The argument's name, for errors.
+        source: As in `read_blocks`.
+        take: Ascending row numbers to keep.
+    """
+    count, total, taken = 0, np.zeros(1), []
+    for block in read_blocks(name, source):
+        check_finite(name, block)
+        total = total + block.sum(axis=0, dtype=np.float64)
+        first, last = np.searchsorted(take, [count, count + len(block)])
+        taken.append(block[take[first:last] - count])
+        count += len(block)
+    if not count:
+        raise fail(f"`{name}` must not be empty.", f"{name} with 0 rows")
+    return Survey(count, total / count, np.concatenate(taken))
+
+
+def read_all(name: str, source: Any) -> Array:
+    """Returns all rows as one finite, non-empty float32 matrix."""
+    blocks = list(read_blocks(name, source))
+    check_matrix(name, (sum(map(len, blocks)), 1))
+    matrix = np.concatenate(blocks)
+    check_matrix(name, matrix.shape)
+    check_finite(name, matrix)
+    return matrix
