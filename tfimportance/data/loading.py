@@ -1,0 +1,154 @@
+"""`load_examples`: from a source and column names to `Examples`."""
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from tfimportance._checks import fail
+from tfimportance.data import columns as convert
+from tfimportance.data.examples import Examples
+from tfimportance.data.reading import read_frame
+from tfimportance.data.tensors import is_tf_data, name_elements, read_tf_data
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def load_examples(
+    source: "str | PathLike[str] | pd.DataFrame | tf.data.Dataset",
+    *,
+    text: str | Sequence[str],
+    label: str | None = None,
+    positive: Any = None,
+    group: str | None = None,
+    weight: str | None = None,
+    time: str | None = None,
+    id: str | None = None,
+    keep: Sequence[str] = (),
+) -> Examples:
+    """Returns the named columns of a file, frame or tf.data set, checked.
+
+    Only the named columns are read. CSV and TSV columns are read as the text
+    that stands there, so "007" and "NA" stay themselves; an empty cell is
+    missing. Text need not be text: numbers become it.
+
+    Example:
+        >>> examples = load_examples(
+        ...     "dataset:chorus_electronics",
+        ...     text=["query", "title"],
+        ...     label="rating",
+        ...     positive=[2, 3],
+        ...     group="query",
+        ... )
+        >>> len(examples), int(examples.label.sum())
+        (3188, 1519)
+
+    Args:
+        source: Path of a Parquet file, of a folder of Parquet files, or of a
+            CSV (.csv), TSV (.tsv) or JSON lines file (.jsonl, .ndjson,
+            .json), the last three also with .gz; `dataset:NAME` for a bundled
+            set; a pandas frame; or a `tf.data.Dataset`, batched or not, of
+            dicts or of `(features, label)` or `(features, label, weight)`.
+        text: One or more columns to be encoded; missing becomes "".
+        label: Column of 0 and 1, of booleans or, with `positive`, of anything.
+        positive: Value or list of values that count as 1, all others as 0.
+        group: Column whose equal values must stay together in splits, such as
+            the query; for several target groups, the group of each row.
+        weight: Column of weights that the rows already have.
+        time: Column of numbers or of ISO 8601 times, UTC unless they say.
+        id: Column that names each row once.
+        keep: Further columns to keep as they are, in `Examples.columns`.
+
+    Returns:
+        `Examples`, in the order of the source.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: The file cannot be read, a column is unknown, there is no
+            row, a label is missing or not binary, a group or id is missing,
+            an id is not unique, a weight is negative or not finite, or a
+            time is none.
+    """
+    texts, kept = _names("text", text), _names("keep", keep)
+    if is_tf_data(source):
+        names = (label or "label", weight or "weight")
+        source, parts = name_elements(source, texts[0], *names)
+        label = names[0] if parts > 1 else label
+        weight = names[1] if parts > 2 else weight
+    single = {
+        "label": label,
+        "group": group,
+        "weight": weight,
+        "time": time,
+        "id": id,
+    }
+    if positive is not None and label is None:
+        raise fail("`positive` needs a `label`.", f"positive={positive!r}")
+    frame = _read(source, texts, single, kept)
+    return Examples(
+        text={name: convert.to_text(name, frame[name]) for name in texts},
+        columns={name: convert.to_values(frame[name]) for name in kept},
+        **{
+            argument: _convert(argument, frame[name], positive)
+            for argument, name in single.items()
+            if name is not None
+        },
+    )
+
+
+def _read(
+    source: Any,
+    texts: list[str],
+    single: dict[str, str | None],
+    kept: list[str],
+) -> pd.DataFrame:
+    wanted = dict.fromkeys(texts, "text")
+    for argument, name in single.items():
+        if name is not None:
+            wanted.setdefault(name, argument)
+    for name in kept:
+        wanted.setdefault(name, "keep")
+    read = read_tf_data if is_tf_data(source) else read_frame
+    frame = read(source, wanted)
+    if frame.empty:
+        shown = source if isinstance(source, str | PathLike) else type(source)
+        raise fail(
+            "`source` must have at least one row.",
+            f"source={str(shown)!r} with 0 rows",
+        )
+    return frame
+
+
+def _convert(argument: str, column: convert.Column, positive: Any) -> Any:
+    if argument == "label":
+        return convert.to_label(column, _values(positive))
+    if argument == "group":
+        return convert.to_keys("group", column)
+    return {
+        "weight": convert.to_weight,
+        "time": convert.to_time,
+        "id": convert.to_ids,
+    }[argument](column)
+
+
+def _values(positive: Any) -> list[Any] | None:
+    if positive is None:
+        return None
+    many = isinstance(positive, list | tuple | set | frozenset | np.ndarray)
+    return list(positive) if many else [positive]
+
+
+def _names(argument: str, names: str | Sequence[str]) -> list[str]:
+    """One or more column names as a list."""
+    listed = [names] if isinstance(names, str) else list(names)
+    too_few = argument == "text" and not listed
+    if too_few or len(set(listed)) < len(listed):
+        raise fail(
+            f"`{argument}` must name "
+            f"{'one or more' if too_few else 'different'} columns.",
+            f"{argument}={names!r}",
+        )
+    return listed
