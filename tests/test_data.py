@@ -189,6 +189,14 @@ def test_csv_types_do_not_depend_on_the_first_block(tmp_path, monkeypatch):
     assert rows.label[-1] == 1
 
 
+def test_csv_line_breaks_may_fall_anywhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfimportance.data.reading._BLOCK", 64)
+    texts = [f"{'line' * (i % 5)}\n\n{i}" for i in range(50)]
+    path = tmp_path / "some.csv"
+    pd.DataFrame({"q": texts}).to_csv(path, index=False)
+    assert load_examples(path, text="q").text["q"].tolist() == texts
+
+
 def test_json_types_do_not_depend_on_the_first_block(tmp_path, monkeypatch):
     monkeypatch.setattr("tfimportance.data.reading._BLOCK", 64)
     lines = [{"q": f"text {i}", "w": i} for i in range(50)]

@@ -64,6 +64,12 @@ def test_sizes_are_exact_and_classes_keep_their_mix():
         assert abs(part.label.sum() - label.mean() * size) <= 1.5
 
 
+def test_rounding_in_each_class_does_not_add_up():
+    label = np.repeat(np.float32([0, 1]), 101)
+    parts = split_examples(examples(202, label=label), [0.5, 0.5])
+    assert [len(part) for part in parts] == [101, 101]
+
+
 def test_a_rare_class_reaches_every_part():
     label = np.zeros(1000, np.float32)
     label[[3, 500, 998, 999]] = 1
