@@ -16,11 +16,8 @@ from tfimportance._checks import (
 )
 from tfimportance.importance.reductions import Reduction, as_reduction
 from tfimportance.importance.sources import read_all, read_blocks, survey
-from tfimportance.importance.streaming import (
-    Settings,
-    fold_blocks,
-    tile_targets,
-)
+from tfimportance.importance.streaming import Settings, fold_blocks
+from tfimportance.importance.tiles import tile_targets
 from tfimportance.similarity import LARGEST_CLIP, check_same_dim
 
 MODES = ("auto", "similarity", "label_signed")

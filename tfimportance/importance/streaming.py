@@ -1,8 +1,8 @@
 """One compiled program over tiles of samples and tiles of targets.
 
 The matrix of all similarities never exists: one tile of it does, and folds at
-once into the state of the reduction. Ragged ends are padded with zero vectors
-of weight 0, so that every tile has the same shape and nothing recompiles.
+once into the state of the reduction. Ragged ends are padded, so that every
+tile has the same shape and nothing recompiles.
 """
 
 import functools
@@ -15,24 +15,28 @@ import tensorflow as tf
 
 from tfimportance._checks import Array
 from tfimportance.importance.reductions import Kernel, Reduction
+from tfimportance.importance.tiles import TILE, TargetTiles, next_power_of_two
 from tfimportance.similarity import sinh, unit
-
-# Rows of one tile of samples, and of targets at most: the product of two such
-# tiles (1 MiB) stays in the cache between the multiplication and the fold.
-TILE = 512
-
-
-Program = Callable[..., tuple[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the similarity is; hashable, one compiled program for each."""
+    """What the similarity is; hashable, one compiled program for each.
+
+    Attributes:
+        scale: Factor on the dot product.
+        clip: Largest size of the argument of the kernel.
+        normalize: Whether vectors are brought to length 1.
+        kernel: `"sinh"`, or `"exp"` for density ratios.
+        product: Type in which dot products are multiplied; `"bfloat16"`
+            rounds both vectors to 8 bits, which moves a cosine by up to 2^-8.
+    """
 
     scale: float
     clip: float
     normalize: bool
     kernel: str = "sinh"
+    product: str = "float32"
 
     @property
     def can_clip(self) -> bool:
@@ -46,55 +50,141 @@ class Settings:
         bound = self.clip if self.can_clip else self.scale
         return functools.partial(sinh, bound=bound)
 
+    def direction(self, vectors: Any) -> Any:
+        """Returns the vectors, at length 1 if that is wanted."""
+        return unit(vectors) if self.normalize else vectors
+
+    def dot(self, left: Any, right: Any) -> Any:
+        """Returns all dot products of two sets of rows."""
+        if self.product == "float32":
+            return tf.matmul(left, right, transpose_b=True)
+        return tf.raw_ops.BatchMatMulV3(
+            x=tf.cast(left, tf.bfloat16),
+            y=tf.cast(right, tf.bfloat16),
+            Tout=tf.float32,
+            adj_y=True,
+        )
+
 
 @dataclass(frozen=True)
-class TargetTiles:
-    """Targets sorted by group and padded to whole tiles.
+class Fold:
+    """The whole reduction of one block of samples; hashable, without state.
 
     Attributes:
-        vectors: `(tiles, tile, embedding_dim)`.
-        weight: `(tiles, tile)`, 0 for padding.
-        row: `(tiles, tile)` int64, the sample that a target is, or -1.
-        group: `(tiles,)` int32; a tile belongs to one group.
-        num_groups: Number of groups.
+        reduction: The fold over the targets of one group.
+        settings: What the similarity is.
+        num_groups: Groups of targets, each reduced on its own.
+        leave_out_own: Whether some targets are samples, whose own vote does
+            not count.
+        tile: Samples in one tile.
     """
 
-    vectors: Array
-    weight: Array
-    row: Array
-    group: Array
-    num_groups: int
+    reduction: Reduction
+    settings: Settings
+    num_groups: int = 1
+    leave_out_own: bool = False
+    tile: int = TILE
+
+    def __call__(
+        self,
+        samples: Any,
+        rows: Any,
+        vectors: Any,
+        weight: Any,
+        target_row: Any,
+        group: Any,
+    ) -> tuple[Any, Any]:
+        """Returns the reduced similarities and the clipped arguments.
+
+        Args:
+            samples: `(num_samples, embedding_dim)`, whole tiles of them.
+            rows: `(num_samples,)` int64 numbers of the samples.
+            vectors: As in `TargetTiles`; so are the rest.
+            weight: `(tiles, tile)`.
+            target_row: `(tiles, tile)`.
+            group: `(tiles,)`.
+
+        Returns:
+            `(num_samples, num_groups)` float64 values and `(num_samples,)`
+            int64 numbers of clipped arguments.
+        """
+        samples = self.settings.direction(samples)
+        vectors = self.settings.scale * self.settings.direction(vectors)
+        targets = (vectors, weight, target_row, group)
+        values, clipped = tf.map_fn(
+            lambda part: self._fold_targets(part[0], part[1], targets),
+            (
+                tf.reshape(samples, (-1, self.tile, samples.shape[-1])),
+                tf.reshape(rows, (-1, self.tile)),
+            ),
+            fn_output_signature=(tf.float64, tf.int64),
+        )
+        values = tf.reshape(values, (-1, self.num_groups))
+        return values, tf.reshape(clipped, (-1,))
+
+    def _fold_targets(self, samples: Any, rows: Any, targets: Any) -> Any:
+        """Folds one tile of samples over all tiles of targets."""
+        start = self.reduction.start(self.tile)
+        states = tf.repeat(start[None], self.num_groups, axis=0)
+        clipped = tf.zeros(self.tile, tf.int64)
+        num_tiles = targets[0].shape[0]
+        # Backwards, a tile is computed again rather than kept.
+        fold_tile = tf.recompute_grad(self._fold_tile)
+        _, states, clipped = tf.while_loop(
+            lambda k, *_: k < num_tiles,
+            lambda k, *state: (
+                k + 1,
+                *fold_tile(k, *state, samples, rows, *targets),
+            ),
+            (0, states, clipped),
+            maximum_iterations=num_tiles,
+        )
+        kernel = self.settings.kernel_function()
+        values = [self.reduction.finish(s, kernel) for s in tf.unstack(states)]
+        return tf.stack(values, axis=1), clipped
+
+    def _fold_tile(
+        self,
+        k: Any,
+        states: Any,
+        clipped: Any,
+        samples: Any,
+        rows: Any,
+        vectors: Any,
+        weight: Any,
+        target_row: Any,
+        group: Any,
+    ) -> tuple[Any, Any]:
+        """Folds the similarities of one tile into the state of its group."""
+        # Targets run down and samples along, so that sums over targets are
+        # sums of whole vectors.
+        z = self.settings.dot(vectors[k], samples)
+        counts = weight[k][:, None]
+        if self.leave_out_own:
+            is_own = target_row[k][:, None] == rows
+            counts = tf.where(is_own, tf.zeros_like(counts), counts)
+        if self.settings.can_clip:
+            beyond = (tf.abs(z) > self.settings.clip) & (counts > 0)
+            clipped += tf.reduce_sum(tf.cast(beyond, tf.int64), axis=0)
+            z = tf.clip_by_value(z, -self.settings.clip, self.settings.clip)
+        kernel = self.settings.kernel_function()
+        state = self.reduction.update(states[group[k]], z, counts, kernel)
+        is_group = tf.range(self.num_groups) == group[k]
+        return tf.where(is_group[:, None, None], state, states), clipped
 
 
-def tile_targets(
-    vectors: Array,
-    *,
-    weight: Array | None = None,
-    row: Array | None = None,
-    group: Array | None = None,
-    tile: int = TILE,
-) -> TargetTiles:
-    """Returns `(num_targets, embedding_dim)` vectors as tiles."""
-    count = len(vectors)
-    weight = np.ones(count) if weight is None else weight
-    row = np.full(count, -1) if row is None else row
-    group = np.zeros(count, np.int32) if group is None else group
-    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
-    # Few targets want a small tile, or most of the work would be padding.
-    tile = min(tile, _next_power_of_two(max(map(len, members))))
-    padded = [_pad_index(each, tile) for each in members]
-    index = np.concatenate(padded).reshape(-1, tile)
-    is_padding = index < 0
-    return TargetTiles(
-        vectors=np.where(is_padding[..., None], 0, vectors[index]),
-        weight=np.where(is_padding, 0, weight[index]),
-        row=np.where(is_padding, -1, row[index]),
-        group=np.repeat(
-            np.arange(len(members), dtype=np.int32),
-            [len(each) // tile for each in padded],
-        ),
-        num_groups=len(members),
+@functools.cache
+def _compiled(fold: Fold) -> Callable[..., tuple[Any, Any]]:
+    """Returns the program for a block of raw samples from row `start` on."""
+
+    def program(samples: Any, center: Any, start: Any, *targets: Any) -> Any:
+        rows = start + tf.range(samples.shape[0], dtype=tf.int64)
+        return fold(samples - center, rows, *targets)
+
+    compiled: Callable[..., tuple[Any, Any]] = tf.function(
+        program, jit_compile=True, autograph=False
     )
+    return compiled
 
 
 def fold_blocks(
@@ -111,7 +201,7 @@ def fold_blocks(
         blocks: Matrices of samples in order, `(rows, embedding_dim)`.
         targets: The targets, already centred.
         reduction: The fold over the targets of one group.
-        settings: Scale, clip and kernel.
+        settings: What the similarity is.
         center: Subtracted from every sample.
         tile: Samples in one tile.
 
@@ -119,21 +209,22 @@ def fold_blocks(
         `(num_samples, num_groups)` float64, and the number of clipped
         arguments among all pairs that counted.
     """
-    leave_out_own = bool((targets.row >= 0).any())
-    program = _program(
-        reduction, settings, targets.num_groups, tile, leave_out_own
+    has_own = bool((targets.row >= 0).any())
+    program = _compiled(
+        Fold(reduction, settings, targets.num_groups, has_own, tile)
     )
-    constants = [
-        tf.constant(center, tf.float32),
+    constants = (
         tf.constant(targets.vectors, tf.float32),
         tf.constant(targets.weight, tf.float32),
         tf.constant(targets.row, tf.int64),
         tf.constant(targets.group),
-    ]
+    )
+    middle = tf.constant(center, tf.float32)
     parts, start = [], 0
     for block in blocks:
-        samples = tf.constant(_pad_rows(block, tile), tf.float32)
-        part = program(samples, tf.constant(start, tf.int64), *constants)
+        samples = tf.constant(_pad_rows(block, tile))
+        first = tf.constant(start, tf.int64)
+        part = program(samples, middle, first, *constants)
         parts.append([each[: len(block)] for each in part])
         start += len(block)
     values, clipped = (
@@ -142,90 +233,7 @@ def fold_blocks(
     return values, int(clipped.sum())
 
 
-@functools.cache
-def _program(
-    reduction: Reduction,
-    settings: Settings,
-    num_groups: int,
-    tile: int,
-    leave_out_own: bool,
-) -> Program:
-    """Returns the compiled fold of one block of samples over all targets."""
-    kernel = settings.kernel_function()
-
-    def fold_block(samples: Any, start: Any, center: Any, *targets: Any) -> Any:
-        vectors, weights, target_rows, groups = targets
-        vectors = settings.scale * _direction(vectors, settings)
-        samples = _direction(samples - center, settings)
-        rows = start + tf.range(samples.shape[0], dtype=tf.int64)
-
-        def fold_samples(part: tuple[Any, Any]) -> tuple[Any, Any]:
-            """Folds one tile of samples over all tiles of targets."""
-            tile_samples, tile_rows = part
-
-            def fold_tile(k: Any, states: Any, clipped: Any) -> Any:
-                product = tf.matmul(vectors[k], tile_samples, transpose_b=True)
-                weight = weights[k][:, None]
-                if leave_out_own:
-                    is_own = target_rows[k][:, None] == tile_rows
-                    weight = tf.where(is_own, tf.zeros_like(weight), weight)
-                z = product
-                if settings.can_clip:
-                    z = tf.clip_by_value(z, -settings.clip, settings.clip)
-                    is_clipped = (z != product) & (weight > 0)
-                    clipped += tf.reduce_sum(tf.cast(is_clipped, tf.int64), 0)
-                state = reduction.update(states[groups[k]], z, weight, kernel)
-                is_group = tf.range(num_groups) == groups[k]
-                states = tf.where(is_group[:, None, None], state, states)
-                return k + 1, states, clipped
-
-            state = reduction.start(tile)
-            num_tiles = vectors.shape[0]
-            _, states, clipped = tf.while_loop(
-                lambda k, *_: k < num_tiles,
-                fold_tile,
-                (
-                    0,
-                    tf.tile(state[None], (num_groups, 1, 1)),
-                    tf.zeros(tile, tf.int64),
-                ),
-                maximum_iterations=num_tiles,
-            )
-            values = [
-                reduction.finish(each, kernel) for each in tf.unstack(states)
-            ]
-            return tf.stack(values, axis=1), clipped
-
-        values, clipped = tf.map_fn(
-            fold_samples,
-            (
-                tf.reshape(samples, (-1, tile, samples.shape[-1])),
-                tf.reshape(rows, (-1, tile)),
-            ),
-            fn_output_signature=(tf.float64, tf.int64),
-        )
-        return tf.reshape(values, (-1, num_groups)), tf.reshape(clipped, (-1,))
-
-    program: Program = tf.function(
-        fold_block, jit_compile=True, autograph=False
-    )
-    return program
-
-
-def _direction(vectors: Any, settings: Settings) -> Any:
-    return unit(vectors) if settings.normalize else vectors
-
-
-def _next_power_of_two(number: int) -> int:
-    return 1 << (number - 1).bit_length()
-
-
-def _pad_index(index: Array, multiple: int) -> Array:
-    """Returns `index` followed by -1 up to a whole number of tiles."""
-    return np.pad(index, (0, -len(index) % multiple), constant_values=-1)
-
-
 def _pad_rows(block: Array, tile: int) -> Array:
-    """Returns the block with zero rows up to one of a few lengths."""
-    rows = max(tile, _next_power_of_two(len(block)))
-    return np.pad(block, ((0, rows - len(block)), (0, 0)))
+    """Returns the block in float32 with zero rows up to one of few lengths."""
+    rows = max(tile, next_power_of_two(len(block)))
+    return np.pad(np.float32(block), ((0, rows - len(block)), (0, 0)))

@@ -1,0 +1,72 @@
+"""Targets laid out as tiles: sorted by group, padded, ready to be folded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfimportance._checks import Array
+
+# Rows of one tile of samples, and of targets at most. Large enough that the
+# matrix product runs at full speed; the product of two tiles (1 MiB) is still
+# in the cache when the fold reads it.
+TILE = 512
+
+
+@dataclass(frozen=True)
+class TargetTiles:
+    """Targets sorted by group and padded to whole tiles.
+
+    Attributes:
+        vectors: `(tiles, tile, embedding_dim)`.
+        weight: `(tiles, tile)`, 0 for padding.
+        row: `(tiles, tile)` int64, the sample that a target is, or -1.
+        group: `(tiles,)` int32; a tile belongs to one group.
+        num_groups: Number of groups.
+    """
+
+    vectors: Array
+    weight: Array
+    row: Array
+    group: Array
+    num_groups: int
+
+
+def tile_targets(
+    vectors: Array,
+    *,
+    weight: Array | None = None,
+    row: Array | None = None,
+    group: Array | None = None,
+    tile: int = TILE,
+) -> TargetTiles:
+    """Returns `(num_targets, embedding_dim)` vectors as tiles."""
+    count = len(vectors)
+    weight = np.ones(count) if weight is None else weight
+    row = np.full(count, -1) if row is None else row
+    group = np.zeros(count, np.int64) if group is None else group
+    members = [np.flatnonzero(group == g) for g in range(group.max() + 1)]
+    # Few targets want a small tile, or most of the work would be padding.
+    tile = min(tile, next_power_of_two(max(map(len, members))))
+    padded = [_pad_index(each, tile) for each in members]
+    index = np.concatenate(padded).reshape(-1, tile)
+    is_padding = index < 0
+    return TargetTiles(
+        vectors=np.where(is_padding[..., None], 0, vectors[index]),
+        weight=np.where(is_padding, 0, weight[index]),
+        row=np.where(is_padding, -1, row[index]),
+        group=np.repeat(
+            np.arange(len(members), dtype=np.int32),
+            [len(each) // tile for each in padded],
+        ),
+        num_groups=len(members),
+    )
+
+
+def next_power_of_two(number: int) -> int:
+    """Returns the smallest power of two that is at least `number`."""
+    return 1 << (number - 1).bit_length()
+
+
+def _pad_index(index: Array, multiple: int) -> Array:
+    """Returns `index` followed by -1 up to a whole number of tiles."""
+    return np.pad(index, (0, -len(index) % multiple), constant_values=-1)
