@@ -285,3 +285,10 @@ def test_tensorflow_is_not_imported_for_files(tmp_path):
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_labels_that_were_not_loaded_are_an_error():
+    frame = pd.DataFrame({"text": ["a"], "label": [1]})
+    assert load_examples(frame, text="text", label="label").labels == [1]
+    with pytest.raises(InputError, match="`label` must name"):
+        _ = load_examples(frame, text="text").labels

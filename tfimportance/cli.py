@@ -151,7 +151,8 @@ def _datasets(arguments: argparse.Namespace) -> None:
     from tfimportance import datasets
 
     if arguments.name is None:
-        _say("\n".join(map(str, datasets.names())))
+        for one in datasets.CATALOG:
+            _say(f"{one.name:<26}{one.rows:>7} rows  {one.summary}")
         return
     from tfimportance._files import staged_file
 

@@ -44,7 +44,7 @@ class RunConfig:
         validation_rows: Further target rows that stop the training and choose
             the better model.
         mode: `label_signed`, `similarity` or `auto`; see `importance_scores`.
-        reference: `target`, `pool` or `both`; see `importance_scores`.
+        reference: `target`, `pool`, `both` or `auto`; see `importance_scores`.
         reduction: How similarities become one score; see `importance_scores`.
         scale: Factor before sinh; 4 to 8 is useful for unit embeddings.
         clip: Bound of the argument of sinh.
@@ -74,7 +74,7 @@ class RunConfig:
     target_rows: int = 300
     validation_rows: int = 300
     mode: str = "auto"
-    reference: str = "both"
+    reference: str = "auto"
     reduction: str = "mean"
     scale: float = 4.0
     clip: float = 20.0

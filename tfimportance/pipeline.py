@@ -123,9 +123,9 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
         test = _load(config, config.test)
     parts = {"target": target, "validation": validation, "test": test}
     for name, part in parts.items():
-        check_binary(f"{name} label", part.label, both=True)
+        check_binary(f"{name} label", part.labels, both=True)
     pool = _without_groups(pool, [validation, test])
-    check_binary("pool label", pool.label, both=True)
+    check_binary("pool label", pool.labels, both=True)
     return {"pool": pool, **parts}
 
 
@@ -205,7 +205,7 @@ def _compare(
     roles = {"train": "pool", "validation": "validation", "test": "test"}
     return compare(
         {
-            role: Part(features[name], parts[name].label, parts[name].group)
+            role: Part(features[name], parts[name].labels, parts[name].group)
             for role, name in roles.items()
         },
         {"uniform": None, "importance": weight},
@@ -230,7 +230,7 @@ def _metrics(
         "data": {
             name: {
                 "rows": len(part),
-                "positive_share": float(np.mean(part.label)),
+                "positive_share": float(np.mean(part.labels)),
             }
             for name, part in parts.items()
         },
@@ -282,7 +282,7 @@ def _write(
         metrics,
         importance=importance,
         sample_weight=weight,
-        labels=pool.label,
+        labels=pool.labels,
         texts=[
             " · ".join(filter(None, row))
             for row in zip(*pool.text.values(), strict=True)

@@ -146,9 +146,9 @@ def fit_files(
     result = fit_model(
         model,
         features,
-        rows.label,
+        rows.labels,
         sample_weight=weight,
-        validation=(encode(embed, held_out, fields=fields), held_out.label),
+        validation=(encode(embed, held_out, fields=fields), held_out.labels),
         seed=seed,
         **options,
     )
@@ -163,7 +163,7 @@ def evaluate_file(
     bundle = Bundle.load(model)
     rows = load_examples(file, text=list(bundle.text), label=label, **columns)
     features = encode(load_encoder(bundle.encoder), rows, fields=bundle.fields)
-    return evaluate(bundle.model, features, rows.label, group=rows.group)
+    return evaluate(bundle.model, features, rows.labels, group=rows.group)
 
 
 def export_model(model: str | Path, path: str | Path) -> Path:

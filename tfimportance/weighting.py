@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import logsumexp, softmax
 
+from tfimportance._arrays import ClippedArray
 from tfimportance._checks import (
     Array,
     check_binary,
@@ -26,30 +27,8 @@ from tfimportance._checks import (
 _STRONGEST = 1e6
 
 
-class SampleWeight(np.ndarray[Any, np.dtype[np.float32]]):
-    """A float32 array `(num_samples,)` of mean 1 that can describe itself.
-
-    It is an ordinary array for Keras, NumPy and plots; arithmetic on it gives
-    plain arrays.
-
-    Attributes:
-        clipped_fraction: Share in [0, 1] of the similarities behind these
-            weights whose sinh argument was clipped (0 where not known).
-    """
-
-    clipped_fraction: float
-
-    def __array_finalize__(self, source: Any) -> None:
-        self.clipped_fraction = getattr(source, "clipped_fraction", 0.0)
-
-    def __array_wrap__(
-        self,
-        array: Array,
-        context: Any = None,
-        return_scalar: bool = False,
-    ) -> Any:
-        plain = np.asarray(array)
-        return plain[()] if return_scalar else plain
+class SampleWeight(ClippedArray):
+    """A float32 array `(num_samples,)` of mean 1 that can describe itself."""
 
     @property
     def effective_sample_size(self) -> float:

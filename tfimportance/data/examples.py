@@ -53,6 +53,17 @@ class Examples:
     def __len__(self) -> int:
         return len(next(iter(self.text.values())))
 
+    @property
+    def labels(self) -> Array:
+        """The label of every row; an error where none was loaded."""
+        if self.label is None:
+            raise fail(
+                "`label` must name the label column.",
+                "label=None",
+                "Load the examples with it.",
+            )
+        return self.label
+
     def take(self, rows: ArrayLike) -> "Examples":
         """Returns the chosen rows, in the order in which they are named.
 
