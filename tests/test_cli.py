@@ -145,7 +145,7 @@ def test_positive_values_make_labels(tmp_path, capsys, monkeypatch):
     code, _, _ = call(
         capsys,
         *("score", "esci.parquet", "esci.parquet", "--text", "query"),
-        *("product_title", "--label", "esci_label", "--positive", "exact"),
+        *("title", "--label", "esci_label", "--positive", "exact"),
         *("--output", "weights.parquet"),
     )
     assert code == 0

@@ -64,18 +64,34 @@ def test_equal_weights_are_uniform_training():
     assert same.chosen == "uniform"  # the baseline on a tie
 
 
-def trained(auc):
-    return Trained(0, None, FitResult({}, 1, auc), {})
+LABEL = np.arange(200) % 2
+SIGNAL = LABEL + rng.normal(0, 1, 200)
+EITHER = {"validation": Part(SIGNAL[:, None], LABEL)}
 
 
-def test_the_validation_rows_choose():
+def scored(noise, auc=0.5):
+    score = SIGNAL + noise * rng.normal(0, 1, 200)
+    return Trained(0, None, FitResult({}, 1, auc), {"validation": score})
+
+
+def test_the_validation_rows_choose_what_is_clearly_better():
     runs = {
-        "uniform": [trained(0.7), trained(0.8)],
-        "weighted": [trained(0.9), trained(0.5)],
+        "uniform": [scored(2.0), scored(2.0)],
+        "weighted": [scored(0.0, auc=0.7), scored(0.1, auc=0.8)],
     }
-    comparison = Comparison(PARTS, runs)
-    assert comparison.chosen == "uniform"  # 0.75 against 0.70 in the mean
+    comparison = Comparison(EITHER, runs)
+    assert comparison.chosen == "weighted"
     assert comparison.best.fit.target_auc == 0.8
+
+
+def test_a_gain_within_one_standard_error_leaves_uniform():
+    weighted = [scored(1.0) for _ in range(4)]
+    uniform = [scored(1.0) for _ in range(4)]
+    comparison = Comparison(EITHER, {"uniform": uniform, "weighted": weighted})
+    mean, (lower, upper) = comparison.difference("weighted", "validation")
+    reverse = Comparison(EITHER, {"uniform": weighted, "weighted": uniform})
+    assert abs(mean) < (upper - lower) / (2 * 1.96)  # as this test needs it
+    assert comparison.chosen == reverse.chosen == "uniform"
 
 
 @pytest.mark.parametrize(

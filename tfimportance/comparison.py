@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import norm
 from tqdm import tqdm
 
 from tfimportance._checks import Array
 from tfimportance.evaluation import (
+    CONFIDENCE,
     auc_difference,
     best_f1_threshold,
     evaluate_probability,
@@ -61,12 +62,18 @@ class Comparison:
 
     @property
     def chosen(self) -> str:
-        """The best strategy on the validation rows; the baseline on a tie."""
-        mean = {
-            name: np.mean([one.fit.target_auc for one in runs])
-            for name, runs in self.trained.items()
-        }
-        return max(mean, key=lambda name: (mean[name], name == BASELINE))
+        """The best strategy on the validation rows, if clearly so.
+
+        First, do no harm: a strategy has to beat uniform weights by more than
+        one standard error of the paired difference, else uniform it is.
+        """
+        best, gain = BASELINE, 0.0
+        for name in self.trained:
+            mean, (lower, _) = self.difference(name, "validation")
+            error = (mean - lower) / norm.ppf(0.5 + CONFIDENCE / 2)
+            if mean > max(gain, error):
+                best, gain = name, mean
+        return best
 
     @property
     def best(self) -> Trained:
@@ -75,14 +82,16 @@ class Comparison:
             self.trained[self.chosen], key=lambda one: one.fit.target_auc
         )
 
-    def difference(self, name: str) -> tuple[float, tuple[float, float]]:
-        """Returns AUC(name) - AUC(uniform) on the test rows, with interval."""
-        test = self.parts["test"]
+    def difference(
+        self, name: str, part: str = "test"
+    ) -> tuple[float, tuple[float, float]]:
+        """Returns AUC(name) - AUC(uniform) on a part, with its interval."""
+        rows = self.parts[part]
         ours, theirs = (
-            [one.probability["test"] for one in self.trained[strategy]]
+            [one.probability[part] for one in self.trained[strategy]]
             for strategy in (name, BASELINE)
         )
-        return auc_difference(test.label, ours, theirs, group=test.group)
+        return auc_difference(rows.label, ours, theirs, group=rows.group)
 
     def figures(self, name: str) -> dict[str, Any]:
         """Returns a strategy's figures: means over seeds, and each seed."""
