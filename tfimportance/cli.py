@@ -69,7 +69,14 @@ def _run(arguments: argparse.Namespace) -> None:
     from tfimportance.pipeline import run
 
     result = run(config)
-    _say(result.metrics["comparison"]["verdict"])
+    comparison = result.metrics["comparison"]
+    lower, upper = comparison["interval"]
+    _say(comparison["verdict"])
+    _say(
+        f"AUC {comparison['test_roc_auc_difference']:+.4f} against uniform "
+        f"(95% interval {lower:+.4f} to {upper:+.4f}); exported: "
+        f"{comparison['chosen']}"
+    )
     _say(f"report: {result.report}")
     _say(f"model:  {result.model}")
 

@@ -247,7 +247,7 @@ def _metrics(
         "comparison": {
             "test_roc_auc_difference": difference,
             "interval": list(interval),
-            "verdict": verdict(difference, interval),
+            "verdict": verdict(interval),
             "chosen": comparison.chosen,
         },
     }
