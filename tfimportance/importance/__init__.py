@@ -6,16 +6,22 @@ streaming.py   the compiled program over tiles of samples and targets
 sources.py     embeddings from arrays, tf.data and Parquet, block by block
 """
 
+from tfimportance.importance.compression import (
+    CompressedTargets,
+    compress_targets,
+)
 from tfimportance.importance.reductions import Attention, Max, Mean, TopM
 from tfimportance.importance.scores import Importance, importance_scores
 from tfimportance.importance.sources import ParquetColumn
 
 __all__ = [
     "Attention",
+    "CompressedTargets",
     "Importance",
     "Max",
     "Mean",
     "ParquetColumn",
     "TopM",
+    "compress_targets",
     "importance_scores",
 ]

@@ -134,13 +134,14 @@ REDUCTIONS: dict[str, Reduction] = {
     "top_m": TopM(),
     "attention": Attention(),
 }
+NAMES = (*REDUCTIONS, "round_robin")
 
 
 def as_reduction(reduction: str | Reduction) -> Reduction:
     """Returns the reduction of this name, or the given one unchanged."""
     if not isinstance(reduction, str):
         return reduction
-    check_choice("reduction", reduction, REDUCTIONS)
+    check_choice("reduction", reduction, NAMES)
     return REDUCTIONS[reduction]
 
 

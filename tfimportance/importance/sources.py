@@ -61,12 +61,10 @@ class Survey:
     Attributes:
         num_samples: Number of rows.
         mean: `(embedding_dim,)` float64 mean of all rows.
-        taken: `(len(take), embedding_dim)` rows that were asked for.
     """
 
     num_samples: int
     mean: Array
-    taken: Array
 
 
 def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
@@ -93,24 +91,28 @@ def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
     )
 
 
-def survey(name: str, source: Any, take: Array) -> Survey:
-    """Returns the facts of all rows; raises where one is not finite.
-
-    Args:
-        name: The argument's name, for errors.
-        source: As in `read_blocks`.
-        take: Ascending row numbers to keep.
-    """
-    count, total, taken = 0, np.zeros(1), []
+def survey(name: str, source: Any) -> Survey:
+    """Returns the facts of all rows; raises where one is not finite."""
+    count, total = 0, np.zeros(1)
     for block in read_blocks(name, source):
         check_finite(name, block)
         total = total + block.sum(axis=0, dtype=np.float64)
-        first, last = np.searchsorted(take, [count, count + len(block)])
-        taken.append(block[take[first:last] - count])
         count += len(block)
     if not count:
         raise fail(f"`{name}` must not be empty.", f"{name} with 0 rows")
-    return Survey(count, total / count, np.concatenate(taken))
+    return Survey(count, total / count)
+
+
+def take_rows(name: str, source: Any, rows: Array) -> Array:
+    """Returns the rows with these ascending numbers."""
+    if isinstance(source, np.ndarray):
+        return np.asarray(source[rows], np.float32)
+    taken, start = [], 0
+    for block in read_blocks(name, source):
+        first, last = np.searchsorted(rows, [start, start + len(block)])
+        taken.append(block[rows[first:last] - start])
+        start += len(block)
+    return np.concatenate(taken)
 
 
 def read_all(name: str, source: Any) -> Array:

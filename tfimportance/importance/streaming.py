@@ -109,7 +109,6 @@ class Fold:
             int64 numbers of clipped arguments.
         """
         samples = self.settings.direction(samples)
-        vectors = self.settings.scale * self.settings.direction(vectors)
         targets = (vectors, weight, target_row, group)
         values, clipped = tf.map_fn(
             lambda part: self._fold_targets(part[0], part[1], targets),
@@ -173,9 +172,13 @@ class Fold:
         return tf.where(is_group[:, None, None], state, states), clipped
 
 
-@functools.cache
-def _compiled(fold: Fold) -> Callable[..., tuple[Any, Any]]:
-    """Returns the program for a block of raw samples from row `start` on."""
+@functools.lru_cache(maxsize=64)
+def _compiled(fold: Fold, *shapes: Any) -> Callable[..., tuple[Any, Any]]:
+    """Returns the program for a block of raw samples from row `start` on.
+
+    The shapes of samples and targets are part of the key, because XLA compiles
+    for shapes; it keeps what was compiled for other ones.
+    """
 
     def program(samples: Any, center: Any, start: Any, *targets: Any) -> Any:
         rows = start + tf.range(samples.shape[0], dtype=tf.int64)
@@ -199,7 +202,8 @@ def fold_blocks(
 
     Args:
         blocks: Matrices of samples in order, `(rows, embedding_dim)`.
-        targets: The targets, already centred.
+        targets: The targets: centred, normalized if that is wanted, times
+            the scale.
         reduction: The fold over the targets of one group.
         settings: What the similarity is.
         center: Subtracted from every sample.
@@ -210,9 +214,7 @@ def fold_blocks(
         arguments among all pairs that counted.
     """
     has_own = bool((targets.row >= 0).any())
-    program = _compiled(
-        Fold(reduction, settings, targets.num_groups, has_own, tile)
-    )
+    fold = Fold(reduction, settings, targets.num_groups, has_own, tile)
     constants = (
         tf.constant(targets.vectors, tf.float32),
         tf.constant(targets.weight, tf.float32),
@@ -224,6 +226,7 @@ def fold_blocks(
     for block in blocks:
         samples = tf.constant(_pad_rows(block, tile))
         first = tf.constant(start, tf.int64)
+        program = _compiled(fold, samples.shape, constants[0].shape)
         part = program(samples, middle, first, *constants)
         parts.append([each[: len(block)] for each in part])
         start += len(block)
