@@ -56,3 +56,14 @@ def signed(z, label, target_label, own=None, **reduction):
         )
         scores.append((1 if y else -1) * (positive - negative) / 2)
     return np.array(scores)
+
+
+def log_density_ratio(embeddings, targets, pool_rows, **settings):
+    z_target = argument(embeddings, targets, **settings)
+    z_pool = argument(embeddings, embeddings[pool_rows], **settings)
+    scores = []
+    for i in range(len(embeddings)):
+        others = np.asarray(pool_rows) != i
+        pool = np.exp(z_pool[i, others]).mean()
+        scores.append(np.log(np.exp(z_target[i]).mean()) - np.log(pool))
+    return np.array(scores)

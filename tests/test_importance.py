@@ -6,7 +6,17 @@ import reference
 import tensorflow as tf
 
 from tfimportance import InputError, importance_scores
-from tfimportance.importance import Attention, Max, ParquetColumn, TopM
+from tfimportance.importance import (
+    Attention,
+    Max,
+    Mean,
+    ParquetColumn,
+    TopM,
+    compress_targets,
+    reduced_similarity,
+)
+from tfimportance.importance.streaming import Settings, _compiled, fold_blocks
+from tfimportance.importance.tiles import tile_targets
 
 rng = np.random.default_rng(5)
 X = (rng.standard_normal((1237, 37)) + 0.3).astype(np.float32)
@@ -15,6 +25,8 @@ LABEL = rng.integers(0, 2, len(X))
 TARGET_LABEL = (rng.random(len(T)) < 0.2).astype(int)
 BOTH = {"labels": LABEL, "target_labels": TARGET_LABEL}
 REDUCTIONS = ["mean", "max", "top_m", "attention"]
+SLOW = [pytest.param(r, marks=pytest.mark.slow) for r in REDUCTIONS[1:]]
+SOME = ["mean", *SLOW]
 
 
 def close(scores, expected):
@@ -29,7 +41,7 @@ def test_similarity_mode(reduction):
     close(importance_scores(X, T, reduction=reduction, center=False), expected)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("reduction", SOME)
 def test_label_signed_against_the_target(reduction):
     z = reference.argument(*reference.centered(X, T))
     expected = reference.signed(z, LABEL, TARGET_LABEL, reduction=reduction)
@@ -37,7 +49,7 @@ def test_label_signed_against_the_target(reduction):
     close(importance_scores(X, T, **BOTH, **settings), expected)
 
 
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("reduction", SOME)
 def test_label_signed_against_the_pool_leaves_the_own_row_out(reduction):
     z = reference.argument(*reference.centered(X, X))
     own = np.arange(len(X))
@@ -96,6 +108,7 @@ def test_more_parameters_of_a_reduction():
     close(importance_scores(X, T, reduction=Attention(0.2), center=False), soft)
 
 
+@pytest.mark.slow
 def test_extremes_of_reductions_meet():
     few = T[:4]
     mean = importance_scores(X, few)
@@ -126,6 +139,226 @@ def test_every_source_gives_the_same_scores(tmp_path):
         close(importance_scores(source, T, **BOTH), expected)
 
 
+def test_density_ratio():
+    few = X[:50]
+    x, t = reference.centered(few, T)
+    expected = reference.log_density_ratio(x, t, np.arange(50))
+    close(importance_scores(few, T, mode="density_ratio"), expected)
+
+
+def test_density_ratio_of_a_lone_sample_is_one():
+    scores = importance_scores(X[:1], T, mode="density_ratio", center=False)
+    assert scores.tolist() == [0]
+
+
+def test_round_robin_by_hand():
+    samples = np.array([[1, 0], [0.9, 0.1], [0, 1], [-1, -1], [0.5, 0.6]])
+    targets = np.array([[1, 0], [0, 1], [0, 1]])
+    scores = importance_scores(
+        samples,
+        targets,
+        target_groups=["a", "b", "b"],
+        reduction="round_robin",
+        center=False,
+    )
+    # Group a picks 0, 1, 4, 2, 3; group b picks 2, 4, 1, 0, 3.
+    np.testing.assert_allclose(scores, [1, 0.8, 1, 0.2, 0.8], rtol=1e-6)
+
+
+def test_label_signed_round_robin():
+    groups = np.arange(len(T)) % 3
+    settings = {"reference": "target", "center": False}
+    votes = [
+        importance_scores(
+            X,
+            T[groups == g],
+            labels=LABEL,
+            target_labels=TARGET_LABEL[groups == g],
+            **settings,
+        )
+        for g in range(3)
+    ]
+    turns = [np.argsort(np.argsort(-vote, kind="stable")) for vote in votes]
+    scores = importance_scores(
+        X,
+        T,
+        **BOTH,
+        **settings,
+        target_groups=groups,
+        reduction="round_robin",
+    )
+    close(scores, 1 - np.min(turns, axis=0) / len(X))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [1, 1000, 100_003, pytest.param(1_000_003, marks=pytest.mark.slow)],
+)
+def test_the_mean_does_not_drift_with_the_number_of_targets(number):
+    targets = rng.standard_normal((number, 6)).astype(np.float32) + 1
+    targets[number // 3 :] = targets[0]  # one rounding, again and again
+    samples = rng.standard_normal((16, 6)).astype(np.float32) + 1
+    scores = importance_scores(samples, targets, center=False)
+    terms = reference.similarity(samples, targets)
+    error = np.abs(scores - terms.mean(axis=1))
+    assert np.max(error / np.abs(terms).mean(axis=1)) < 1e-6
+
+
+def test_equal_settings_give_equal_bits_and_order_hardly_matters():
+    scores = importance_scores(X, T, **BOTH)
+    np.testing.assert_array_equal(scores, importance_scores(X, T, **BOTH))
+    order = rng.permutation(len(T))
+    shuffled = BOTH | {"target_labels": TARGET_LABEL[order]}
+    close(importance_scores(X, T[order], **shuffled), scores)
+
+
+@pytest.mark.parametrize(
+    "tile", [64, pytest.param(256, marks=pytest.mark.slow)]
+)
+def test_any_tile_gives_the_same_values(tile):
+    group = np.arange(len(T)) % 3
+    settings = Settings(4.0, 20.0, normalize=False)
+    targets = tile_targets(T / 40, group=group, tile=tile)
+    assert targets.vectors.shape[1] <= tile
+    values, clipped = fold_blocks(
+        [X[:700], X[700:]], targets, Mean(), settings, np.zeros(37), tile
+    )
+    z = X.astype(np.float64) @ (T.astype(np.float64) / 40).T
+    expected = [np.sinh(z[:, group == g]).mean(axis=1) for g in range(3)]
+    np.testing.assert_allclose(values, np.transpose(expected), rtol=2e-4)
+    assert clipped == 0
+
+
+def test_ragged_ends_do_not_compile_again():
+    importance_scores(X[:1030], T)
+    before = _compiled.cache_info().misses
+    importance_scores(X[:1100], T)
+    importance_scores(X[:1200], T[:195])
+    assert _compiled.cache_info().misses == before
+
+
+def test_bfloat16_products_move_a_cosine_by_no_more_than_stated():
+    exact = importance_scores(X, T[:1])
+    rounded = importance_scores(X, T[:1], product="bfloat16")
+    cosines = np.arcsinh(exact) / 4, np.arcsinh(rounded) / 4
+    difference = np.abs(cosines[0] - cosines[1]).max()
+    assert 0 < difference < 2**-8
+
+
+@pytest.mark.parametrize(
+    ("reduction", "textbook"),
+    [
+        ("mean", True),
+        (Attention(0.5), False),
+        pytest.param("mean", False, marks=pytest.mark.slow),
+        pytest.param("max", False, marks=pytest.mark.slow),
+        pytest.param(TopM(3), True, marks=pytest.mark.slow),
+    ],
+)
+def test_gradient_agrees_with_finite_differences(reduction, textbook):
+    settings = {"scale": 1.0, "clip": 1.5, "normalize": False}
+    settings = settings if textbook else {}
+    v, t = rng.standard_normal((7, 5)), rng.standard_normal((13, 5))
+    dv, dt = rng.standard_normal((7, 5)), rng.standard_normal((13, 5))
+
+    def total(step):
+        s = reduced_similarity(
+            v + step * dv, t + step * dt, reduction=reduction, **settings
+        )
+        return float(tf.reduce_sum(s * np.arange(1.0, 8)))
+
+    @tf.function
+    def gradients(v, t):
+        with tf.GradientTape() as tape:
+            tape.watch([v, t])
+            s = reduced_similarity(
+                v, t, reduction=reduction, tile=4, **settings
+            )
+            loss = tf.reduce_sum(s * np.arange(1.0, 8))
+        return tape.gradient(loss, [v, t])
+
+    for_v, for_t = gradients(tf.constant(v), tf.constant(t))
+    slope = np.sum(for_v * dv) + np.sum(for_t * dt)
+    finite = (total(1e-6) - total(-1e-6)) / 2e-6
+    assert slope == pytest.approx(finite, rel=1e-6)
+
+
+def test_gradient_is_finite_for_zero_and_clipped_vectors():
+    v = tf.constant(np.vstack([np.zeros(5), np.full(5, 1e4), np.eye(5)]))
+    with tf.GradientTape() as tape:
+        tape.watch(v)
+        s = reduced_similarity(v, v, normalize=False)
+    assert np.isfinite(tape.gradient(s, v)).all()
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, pytest.param(BOTH, marks=pytest.mark.slow)]
+)
+def test_compressed_targets_stand_for_all(labels):
+    middle = rng.standard_normal((20, 8))
+    targets = np.repeat(middle, 300, axis=0)
+    targets = targets + 0.3 * rng.standard_normal(targets.shape)
+    samples = rng.standard_normal((len(X), 8))
+    target_label = rng.integers(0, 2, len(targets)) if labels else None
+    labels = {"labels": LABEL} if labels else {}
+    few = compress_targets(
+        samples, targets, target_labels=target_label, relative_error=0.03
+    )
+    assert few.relative_error <= 0.03
+    assert len(few) < len(targets) / 10
+    exact = importance_scores(
+        samples,
+        targets,
+        **labels,
+        target_labels=target_label,
+        reference="target",
+    )
+    near = importance_scores(samples, few, **labels, reference="target")
+    assert np.max(np.abs(exact - near)) <= few.error_bound
+    if not labels:
+        error = np.linalg.norm(exact - near) / np.linalg.norm(exact)
+        assert error == pytest.approx(few.relative_error, rel=0.3)
+
+
+def test_one_centroid_for_each_target_is_exact():
+    few = compress_targets(X, T, num_centroids=len(T))
+    assert few.error_bound < 1e-4
+    close(importance_scores(X, few), importance_scores(X, T))
+
+
+def test_second_order_factor_lowers_the_error():
+    few = compress_targets(X + 1, T + 1, num_centroids=4, center=False)
+    count = len(few) - 1  # the last one balances the factors
+    direction = reference.unit(X + 1)
+    plain = np.sinh(4 * direction @ few.vectors[:count].T.astype(float))
+    z = reference.argument(X + 1, T + 1)
+    exact = np.sinh(z).mean(axis=1)
+    sizes = few.weight[:count] / few.weight[:count].sum()
+    without = np.linalg.norm(plain @ sizes - exact)
+    near = importance_scores(X + 1, few, center=False)
+    assert np.linalg.norm(near - exact) < 0.8 * without
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": 8.0}, "must fit compressed targets.* at scale 4"),
+        ({"reduction": "max"}, "must fit compressed targets"),
+        ({"normalize": False}, "must fit compressed targets"),
+        ({"mode": "density_ratio"}, "must fit compressed targets"),
+    ],
+)
+def test_compressed_targets_refuse_what_they_cannot_do(change, message):
+    few = compress_targets(X, T, num_centroids=4)
+    with pytest.raises(InputError, match=message):
+        importance_scores(X, few, **change)
+
+
+def test_compression_says_what_error_is_in_reach():
+    with pytest.raises(InputError, match="`relative_error` must be reachable"):
+        compress_targets(X, T, relative_error=1e-6)
+
+
 ONE_CLASS = np.ones(len(T))
 NAN = np.where(np.eye(1237, 37) > 0, np.nan, X)
 
@@ -154,6 +387,9 @@ NAN = np.where(np.eye(1237, 37) > 0, np.nan, X)
         ({"scale": -1.0}, "`scale` must be"),
         ({"pool_size": 1}, "`pool_size` must be"),
         ({"mode": "similarity", "reference": "pool"}, "`reference` must be"),
+        ({"product": "float16"}, "Did you mean 'bfloat16'"),
+        ({"reduction": "round_robin"}, "`target_groups` and reduction="),
+        ({"mode": "density_ratio", "reduction": "max"}, "`reduction` must be"),
     ],
 )
 def test_bad_input_names_argument_value_and_mend(change, message):

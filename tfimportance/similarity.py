@@ -59,8 +59,8 @@ def clipped_sinh_similarity(
         >>> print(f"{float(s[0, 0]):.4f}")  # sinh(4)
         27.2899
     """
-    _check_settings(scale, clip)
-    embeddings, targets = _as_pair(embeddings, target_embeddings)
+    check_settings(scale, clip)
+    embeddings, targets = as_pair(embeddings, target_embeddings)
     return _compiled_similarity(
         embeddings,
         targets,
@@ -109,7 +109,7 @@ class ClippedSinhSimilarity(keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         # Autocasting would round the embeddings to half precision.
         super().__init__(autocast=False, **kwargs)
-        _check_settings(scale, clip)
+        check_settings(scale, clip)
         if target_embeddings is not None:
             target_embeddings = np.asarray(target_embeddings)
             check_matrix("target_embeddings", target_embeddings.shape)
@@ -137,7 +137,7 @@ class ClippedSinhSimilarity(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Returns the `(batch_size, num_targets)` similarities."""
-        embeddings, targets = _as_pair(inputs, self.targets)
+        embeddings, targets = as_pair(inputs, self.targets)
         return _similarity(
             embeddings, targets, self.scale, self.clip, self.normalize
         )
@@ -214,6 +214,23 @@ def check_same_dim(shape: Any, target_shape: Any) -> None:
     )
 
 
+def as_pair(embeddings: Any, targets: Any) -> tuple[Any, Any]:
+    """Returns both in float64 where one is float64, otherwise in float32."""
+    pair = [tf.convert_to_tensor(each) for each in (embeddings, targets)]
+    check_matrix("embeddings", pair[0].shape)
+    check_matrix("target_embeddings", pair[1].shape)
+    check_same_dim(pair[0].shape, pair[1].shape)
+    is_double = any(each.dtype == tf.float64 for each in pair)
+    dtype = tf.float64 if is_double else tf.float32
+    return tf.cast(pair[0], dtype), tf.cast(pair[1], dtype)
+
+
+def check_settings(scale: object, clip: object) -> None:
+    """Raises where a setting is out of range."""
+    check_number("scale", scale, above=0)
+    check_number("clip", clip, above=0, at_most=LARGEST_CLIP)
+
+
 def _similarity(
     embeddings: Any, targets: Any, scale: Any, clip: Any, normalize: bool
 ) -> Any:
@@ -226,22 +243,6 @@ def _similarity(
 _compiled_similarity = tf.function(
     _similarity, jit_compile=True, reduce_retracing=True, autograph=False
 )
-
-
-def _as_pair(embeddings: Any, targets: Any) -> tuple[Any, Any]:
-    """Returns both in float64 where one is float64, otherwise in float32."""
-    pair = [tf.convert_to_tensor(each) for each in (embeddings, targets)]
-    check_matrix("embeddings", pair[0].shape)
-    check_matrix("target_embeddings", pair[1].shape)
-    check_same_dim(pair[0].shape, pair[1].shape)
-    is_double = any(each.dtype == tf.float64 for each in pair)
-    dtype = tf.float64 if is_double else tf.float32
-    return tf.cast(pair[0], dtype), tf.cast(pair[1], dtype)
-
-
-def _check_settings(scale: object, clip: object) -> None:
-    check_number("scale", scale, above=0)
-    check_number("clip", clip, above=0, at_most=LARGEST_CLIP)
 
 
 def _odd_polynomial(argument: Any, coefficients: Any) -> Any:

@@ -10,6 +10,7 @@ from tfimportance.importance.compression import (
     CompressedTargets,
     compress_targets,
 )
+from tfimportance.importance.differentiable import reduced_similarity
 from tfimportance.importance.reductions import Attention, Max, Mean, TopM
 from tfimportance.importance.scores import Importance, importance_scores
 from tfimportance.importance.sources import ParquetColumn
@@ -24,4 +25,5 @@ __all__ = [
     "TopM",
     "compress_targets",
     "importance_scores",
+    "reduced_similarity",
 ]

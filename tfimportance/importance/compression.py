@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans
 
 from tfimportance._checks import (
     Array,
@@ -220,16 +220,17 @@ def _cells(
     scale: float,
     seed: int,
 ) -> _Cells:
-    moment = np.mean(np.square(probes, dtype=np.float64), axis=0)
+    moment = probes.T @ probes / len(probes)
     vectors, weights, bounds = [], [], []
     labels: list[int] = []
     for c in np.unique(label):
         members = directions[label == c]
         bound, excess = 0.0, 0.0
         for cell in _partition(members, number, seed):
-            mean = cell.mean(axis=0, dtype=np.float64)
+            mean = cell.mean(axis=0)
             spread = cell - mean
-            factor = math.exp(scale**2 / 2 * (moment @ spread.var(axis=0)))
+            variance = np.sum((spread @ moment) * spread) / len(cell)
+            factor = math.exp(scale**2 / 2 * float(variance))
             vectors.append(mean)
             weights.append(len(cell) * factor)
             excess += len(cell) * (factor - 1)
@@ -242,7 +243,7 @@ def _cells(
         np.array(vectors, np.float32),
         np.array(weights),
         np.array(labels),
-        max(bounds),
+        float(max(bounds)),
     )
 
 
@@ -251,9 +252,8 @@ def _partition(members: Array, number: int, seed: int) -> list[Array]:
     number = min(number, len(members))
     rng = np.random.default_rng(seed)
     seen = rng.permutation(len(members))[: _SEEN_PER_CENTROID * number]
-    kmeans = MiniBatchKMeans(
-        number, n_init=1, max_iter=20, batch_size=4096, random_state=seed
-    ).fit(members[seen])
+    kmeans = KMeans(number, n_init=1, max_iter=20, random_state=seed)
+    kmeans.fit(members[seen])
     cell = kmeans.predict(members)
     order = np.argsort(cell, kind="stable")
     splits = np.flatnonzero(np.diff(cell[order])) + 1

@@ -106,7 +106,7 @@ class Fold:
 
         Returns:
             `(num_samples, num_groups)` float64 values and `(num_samples,)`
-            int64 numbers of clipped arguments.
+            float64 numbers of clipped arguments.
         """
         samples = self.settings.direction(samples)
         targets = (vectors, weight, target_row, group)
@@ -116,7 +116,7 @@ class Fold:
                 tf.reshape(samples, (-1, self.tile, samples.shape[-1])),
                 tf.reshape(rows, (-1, self.tile)),
             ),
-            fn_output_signature=(tf.float64, tf.int64),
+            fn_output_signature=(tf.float64, tf.float64),
         )
         values = tf.reshape(values, (-1, self.num_groups))
         return values, tf.reshape(clipped, (-1,))
@@ -125,16 +125,19 @@ class Fold:
         """Folds one tile of samples over all tiles of targets."""
         start = self.reduction.start(self.tile)
         states = tf.repeat(start[None], self.num_groups, axis=0)
-        clipped = tf.zeros(self.tile, tf.int64)
+        clipped = tf.zeros(self.tile, tf.float64)
         num_tiles = targets[0].shape[0]
-        # Backwards, a tile is computed again rather than kept.
-        fold_tile = tf.recompute_grad(self._fold_tile)
+
+        def fold_tile(k: Any, *state: Any) -> tuple[Any, ...]:
+            # Backwards, a tile is computed again rather than kept.
+            step = tf.recompute_grad(
+                functools.partial(self._fold_tile, k, rows, *targets[2:])
+            )
+            return k + 1, *step(*state, samples, *targets[:2])
+
         _, states, clipped = tf.while_loop(
             lambda k, *_: k < num_tiles,
-            lambda k, *state: (
-                k + 1,
-                *fold_tile(k, *state, samples, rows, *targets),
-            ),
+            fold_tile,
             (0, states, clipped),
             maximum_iterations=num_tiles,
         )
@@ -145,14 +148,14 @@ class Fold:
     def _fold_tile(
         self,
         k: Any,
+        rows: Any,
+        target_row: Any,
+        group: Any,
         states: Any,
         clipped: Any,
         samples: Any,
-        rows: Any,
         vectors: Any,
         weight: Any,
-        target_row: Any,
-        group: Any,
     ) -> tuple[Any, Any]:
         """Folds the similarities of one tile into the state of its group."""
         # Targets run down and samples along, so that sums over targets are
@@ -164,7 +167,8 @@ class Fold:
             counts = tf.where(is_own, tf.zeros_like(counts), counts)
         if self.settings.can_clip:
             beyond = (tf.abs(z) > self.settings.clip) & (counts > 0)
-            clipped += tf.reduce_sum(tf.cast(beyond, tf.int64), axis=0)
+            number = tf.reduce_sum(tf.cast(beyond, tf.int32), axis=0)
+            clipped += tf.cast(number, tf.float64)
             z = tf.clip_by_value(z, -self.settings.clip, self.settings.clip)
         kernel = self.settings.kernel_function()
         state = self.reduction.update(states[group[k]], z, counts, kernel)
