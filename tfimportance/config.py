@@ -48,6 +48,8 @@ class RunConfig:
         reduction: How similarities become one score; see `importance_scores`.
         scale: Factor before sinh; 4 to 8 is useful for unit embeddings.
         clip: Bound of the argument of sinh.
+        center: Subtract the mean of the pool's embeddings; see
+            `importance_scores`.
         effective_fraction: Share of the rows that the weighted data is worth,
             in (0, 1]; see `to_sample_weight`.
         within_label: Temper within each class, so that the class mix stays.
@@ -78,6 +80,7 @@ class RunConfig:
     reduction: str = "mean"
     scale: float = 4.0
     clip: float = 20.0
+    center: bool = True
     effective_fraction: float = 0.85
     within_label: bool = False
     seeds: int = 5

@@ -198,6 +198,7 @@ def _score(
         reduction=config.reduction,
         scale=config.scale,
         clip=config.clip,
+        center=config.center,
     )
 
 
