@@ -26,7 +26,7 @@ class BackboneEncoder(tf.Module):
             longer texts are cut.
     """
 
-    batch_size = 64
+    batch_size = 32
 
     def __init__(
         self,
