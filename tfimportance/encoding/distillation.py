@@ -34,7 +34,7 @@ def distill(
     words and do not count in the rank. On validation halves of the bundled
     sets this weighting agreed better with the model's own similarities than
     equal weights, log rank over all pieces and SIF, and 8 bits for a number
-    changed no result in the third decimal.
+    changed no AUC of a linear probe by more than 0.001.
 
     The same checkpoint gives the same files, byte for byte, on one machine.
     The files are `config.json`, `model.safetensors` and `vocab.txt`.
