@@ -199,7 +199,9 @@ def _mean_similarity(
     tiles = tile_targets(scale * vectors, weight=weight, group=group)
     settings = Settings(scale, clip=scale, normalize=True)
     nothing = np.zeros(samples.shape[1])
-    return fold_blocks([samples], tiles, Mean(), settings, nothing)[0]
+    return fold_blocks(
+        [samples], tiles, Mean(), settings, nothing, len(samples)
+    )[0]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfimportance.importance.reductions import Reduction, as_reduction
 from tfimportance.importance.streaming import Fold, Settings
-from tfimportance.importance.tiles import TILE
+from tfimportance.importance.tiles import TARGET_TILE
 from tfimportance.similarity import as_pair, check_settings
 
 
@@ -19,7 +19,7 @@ def reduced_similarity(
     scale: float = 4.0,
     clip: float = 20.0,
     normalize: bool = True,
-    tile: int = TILE,
+    tile: int = TARGET_TILE,
 ) -> Any:
     """Returns `reduce_t(sinh(clip(scale * <v_i, v_t>)))`, differentiable.
 

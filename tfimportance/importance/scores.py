@@ -139,6 +139,7 @@ def importance_scores(
         fold,
         settings,
         offset,
+        pool.num_samples,
     )
     result = ballot.combine(values).astype(np.float32).view(Importance)
     result.clipped_fraction = clipped / (len(values) * len(ballot.group))

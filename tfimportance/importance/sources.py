@@ -11,10 +11,8 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from tfimportance._checks import Array, check_file, check_finite, fail
+from tfimportance.importance.tiles import BLOCK
 from tfimportance.similarity import check_matrix
-
-# Rows that are read, copied to the device and scored together.
-BLOCK = 8192
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,11 @@ import tensorflow as tf
 
 from tfimportance._checks import Array
 from tfimportance.importance.reductions import Kernel, Reduction
-from tfimportance.importance.tiles import TILE, TargetTiles, next_power_of_two
+from tfimportance.importance.tiles import (
+    SAMPLE_TILE,
+    TargetTiles,
+    next_power_of_two,
+)
 from tfimportance.similarity import sinh, unit
 
 
@@ -83,7 +87,7 @@ class Fold:
     settings: Settings
     num_groups: int = 1
     leave_out_own: bool = False
-    tile: int = TILE
+    tile: int = SAMPLE_TILE
 
     def __call__(
         self,
@@ -200,7 +204,8 @@ def fold_blocks(
     reduction: Reduction,
     settings: Settings,
     center: Array,
-    tile: int = TILE,
+    num_samples: int,
+    tile: int = SAMPLE_TILE,
 ) -> tuple[Array, int]:
     """Returns the reduced similarities and how many arguments were clipped.
 
@@ -211,6 +216,7 @@ def fold_blocks(
         reduction: The fold over the targets of one group.
         settings: What the similarity is.
         center: Subtracted from every sample.
+        num_samples: Rows in all blocks.
         tile: Samples in one tile.
 
     Returns:
@@ -226,21 +232,21 @@ def fold_blocks(
         tf.constant(targets.group),
     )
     middle = tf.constant(center, tf.float32)
-    parts, start = [], 0
+    values = np.empty((num_samples, targets.num_groups))
+    start, clipped = 0, 0
     for block in blocks:
         samples = tf.constant(_pad_rows(block, tile))
         first = tf.constant(start, tf.int64)
         program = _compiled(fold, samples.shape, constants[0].shape)
-        part = program(samples, middle, first, *constants)
-        parts.append([each[: len(block)] for each in part])
-        start += len(block)
-    values, clipped = (
-        np.concatenate(each) for each in zip(*parts, strict=True)
-    )
-    return values, int(clipped.sum())
+        value, number = program(samples, middle, first, *constants)
+        stop = start + len(block)
+        values[start:stop] = value[: len(block)]
+        clipped += int(tf.reduce_sum(number[: len(block)]))
+        start = stop
+    return values, clipped
 
 
 def _pad_rows(block: Array, tile: int) -> Array:
-    """Returns the block in float32 with zero rows up to one of few lengths."""
-    rows = max(tile, next_power_of_two(len(block)))
+    """Returns the block in float32 with zero rows, up to 2^k tiles."""
+    rows = tile * next_power_of_two(-(-len(block) // tile))
     return np.pad(np.float32(block), ((0, rows - len(block)), (0, 0)))

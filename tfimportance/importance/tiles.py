@@ -6,10 +6,15 @@ import numpy as np
 
 from tfimportance._checks import Array
 
-# Rows of one tile of samples, and of targets at most. Large enough that the
-# matrix product runs at full speed; the product of two tiles (4 MiB) is still
-# in the last cache when the fold reads it.
-TILE = 1024
+# Samples and (at most) targets in one tile. Large enough that the matrix
+# product runs at full speed; the product of two tiles (4 MiB) is still in the
+# last cache when the fold reads it. Sums run down its columns: were a row a
+# power of two long, a column would fall into one set of the first cache.
+SAMPLE_TILE = 1040
+TARGET_TILE = 1024
+
+# Samples that are read, copied to the device and scored together.
+BLOCK = 8 * SAMPLE_TILE
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ def tile_targets(
     weight: Array | None = None,
     row: Array | None = None,
     group: Array | None = None,
-    tile: int = TILE,
+    tile: int = TARGET_TILE,
 ) -> TargetTiles:
     """Returns `(num_targets, embedding_dim)` vectors as tiles."""
     count = len(vectors)

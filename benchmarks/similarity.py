@@ -1,0 +1,455 @@
+"""How fast and how exact the importance scores are, in four tables.
+
+    python benchmarks/similarity.py share        # of the bare matrix product
+    python benchmarks/similarity.py peers        # the same work elsewhere
+    python benchmarks/similarity.py growth       # 1e4 to 4e6 samples
+    python benchmarks/similarity.py compression  # 1e5 targets as a few
+    python benchmarks/similarity.py              # all of them
+
+Each prints one Markdown table. Runs alternate and medians are shown, so that
+a busy machine disturbs all rows alike. Embeddings are the bundled reviews
+under the static encoder; where more are needed they are repeated with small
+noise (5% of their length).
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+from scipy.stats import spearmanr
+
+import tfimportance as tfi
+from tfimportance.importance import compress_targets
+from tfimportance.importance.reductions import Mean
+from tfimportance.importance.streaming import Settings, fold_blocks
+from tfimportance.importance.tiles import (
+    SAMPLE_TILE,
+    TARGET_TILE,
+    tile_targets,
+)
+
+HERE = Path(__file__).parent
+ROUNDS = 7
+Array = np.ndarray[Any, Any]
+Row = tuple[str, ...]
+
+
+def main() -> None:
+    """Prints the tables that were asked for."""
+    tables = {
+        "share": share_table,
+        "peers": peers_table,
+        "growth": growth_table,
+        "compression": compression_table,
+    }
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("table", nargs="*", choices=[*tables, []])
+    for name in parser.parse_args().table or tables:
+        print(f"\n## {name}\n\n{machine()}\n", flush=True)
+        tables[name]()
+
+
+def share_table() -> None:
+    """Prints the speed of the mean of sinh beside the bare product.
+
+    Bare is one graph of `tf.matmul` over the same tiles, which may run two
+    tiles at a time; nothing is read from or added to its products.
+    """
+    num_samples, num_targets = 8 * SAMPLE_TILE, 8 * TARGET_TILE
+    rows = []
+    for dim in (64, 128, 384, 768):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((num_samples, dim), np.float32)
+        t = rng.standard_normal((num_targets, dim), np.float32)
+        seconds = alternate(
+            {
+                "bare": bare_product(x, t),
+                "float32": mean_of_sinh(x, t, "float32"),
+                "bfloat16": mean_of_sinh(x, t, "bfloat16"),
+            }
+        )
+        flops = 2 * num_samples * num_targets * dim
+        speed = flops / np.median(seconds["bare"]) / 1e9
+        shares = [
+            np.median(seconds["bare"] / seconds[name])
+            for name in ("float32", "bfloat16")
+        ]
+        rows.append((f"{dim}", f"{speed:.0f}", *(f"{s:.2f}" for s in shares)))
+    print_table(
+        ("d", "bare tf.matmul, GFLOP/s", "share, float32", "share, bfloat16"),
+        rows,
+    )
+
+
+def bare_product(x: Array, t: Array) -> Callable[[], Any]:
+    """Returns the bare product of all pairs of tiles."""
+    left, right = (
+        [tf.constant(rows[i : i + tile]) for i in range(0, len(rows), tile)]
+        for rows, tile in ((x, SAMPLE_TILE), (t, TARGET_TILE))
+    )
+
+    @tf.function
+    def multiply() -> Any:
+        products = [
+            tf.matmul(b, a, transpose_b=True) for a in left for b in right
+        ]
+        # One number of each keeps the products from being pruned.
+        return tf.stack([product[0, 0] for product in products])
+
+    return lambda: multiply().numpy()
+
+
+def mean_of_sinh(x: Array, t: Array, product: str) -> Callable[[], Any]:
+    """Returns the engine's own work on arrays that are already in memory."""
+    settings = Settings(4.0, 20.0, normalize=True, product=product)
+    tiles = tile_targets(4 * t / np.linalg.norm(t, axis=1, keepdims=True))
+    nothing = np.zeros(x.shape[1])
+    return lambda: fold_blocks(
+        [x], tiles, Mean(), settings, nothing, num_samples=len(x)
+    )
+
+
+def peers_table() -> None:
+    """Prints the time of the same work with other libraries."""
+    num_samples, num_targets = 16_384, 4_096
+    x, t = reviews(num_samples, num_targets)
+    label, target_label = (
+        (each[:, 0] > np.median(each[:, 0])).astype(int) for each in (x, t)
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Peers(
+            Path(folder), x=x, t=t, label=label, target_label=target_label
+        ) as peers,
+    ):
+        ours = {"tfimportance": lambda: scores(x, t)}
+        theirs = {name: peers.run(name) for name in peers.names}
+        seconds = alternate(ours | theirs, rounds=5)
+    base = seconds["tfimportance"]
+    rows = [
+        (name, f"{np.median(s):.3f}", f"{np.median(s / base):.1f}", note)
+        for name, s in seconds.items()
+        for note in [peers.notes.get(name, "")]
+    ]
+    rows += [(name, "-", "-", why) for name, why in peers.missing.items()]
+    print_table(("library", "seconds", "times ours", "work"), rows)
+
+
+class Peers:
+    """A process with the peers, in `.venv-peers` where there is one."""
+
+    def __init__(self, folder: Path, **arrays: Array) -> None:
+        np.savez(folder / "work.npz", **arrays)
+        own = HERE.parent / ".venv-peers/bin/python"
+        python = os.environ.get(
+            "PEERS_PYTHON", str(own) if own.exists() else sys.executable
+        )
+        self.process = subprocess.Popen(
+            [python, HERE / "peers.py", folder / "work.npz"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.notes, self.missing = self._read()
+        self.names = list(self.notes)
+
+    def __enter__(self) -> "Peers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+    def run(self, name: str) -> Callable[[], float]:
+        """Returns a call that lets one peer work and says its seconds."""
+
+        def call() -> float:
+            self.process.stdin.write(name + "\n")
+            self.process.stdin.flush()
+            return self._read()
+
+        return call
+
+    def _read(self) -> Any:
+        for line in self.process.stdout:
+            if line.startswith("json:"):
+                return json.loads(line[5:])
+        raise RuntimeError("the process with the peers ended")
+
+
+def growth_table() -> None:
+    """Prints time per sample and memory for more and more samples."""
+    num_targets, dim = 10_000, 64
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for num_samples in (10_000, 100_000, 1_000_000, 4_000_000):
+            path = Path(folder) / "samples.npy"
+            write_samples(path, num_samples, dim)
+            command = [sys.executable, __file__, "--grow", path]
+            answer = subprocess.run(
+                [*command, str(num_targets)], stdout=subprocess.PIPE, check=True
+            )
+            seconds, peak = json.loads(answer.stdout)
+            micro = 1e6 * seconds / num_samples
+            rows.append((f"{num_samples:,}", f"{micro:.2f}", f"{peak:.0f}"))
+    print_table(
+        ("samples", "microseconds a sample", "peak MB beyond the input"), rows
+    )
+
+
+def grow(path: str, num_targets: int) -> None:
+    """Prints seconds and peak memory of one run, in a process of its own."""
+    x = np.load(path, mmap_mode="r")
+    rng = np.random.default_rng(1)
+    t = rng.standard_normal((num_targets, x.shape[1]), np.float32)
+    scores(np.array(x[:10_000]), t)  # compiles
+    with PeakMemory() as memory:
+        start = time.perf_counter()
+        scores(x, t)
+        seconds = time.perf_counter() - start
+    print(json.dumps([seconds, memory.peak]))
+
+
+class PeakMemory:
+    """Watches the anonymous memory of this process, in MB over the start."""
+
+    def __enter__(self) -> "PeakMemory":
+        self.start, self.peak = anonymous_memory(), 0.0
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        while not self.done.wait(0.01):
+            self.peak = max(self.peak, anonymous_memory() - self.start)
+
+
+def anonymous_memory() -> float:
+    """Returns the MB that belong to no mapped file."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("needs Linux")
+
+
+def write_samples(path: Path, num_samples: int, dim: int) -> None:
+    """Writes the first principal directions of reviews, with noise."""
+    rng = np.random.default_rng(0)
+    base = reviews(20_000, 1)[0]
+    base = base - base.mean(axis=0)
+    base = base @ np.linalg.svd(base, full_matrices=False)[2][:dim].T
+    out = np.lib.format.open_memmap(path, "w+", np.float32, (num_samples, dim))
+    for start in range(0, num_samples, len(base)):
+        part = base[: num_samples - start]
+        noise = rng.standard_normal(part.shape, np.float32)
+        length = np.linalg.norm(part, axis=1, keepdims=True)
+        out[start : start + len(part)] = (
+            part + 0.05 * length / np.sqrt(dim) * noise
+        )
+    out.flush()
+
+
+def compression_table() -> None:
+    """Prints error, rank correlation and time of approximations."""
+    num_samples, num_targets = 8_192, 100_000
+    x, t = reviews(num_samples, num_targets)
+    rows = []
+    for scale in (4.0, 8.0):
+        exact, seconds = timed(scores, x, t, scale=scale)
+        rows.append((f"{scale:g}", "exact", "", "", "", "", f"{seconds:.2f}"))
+        for number in (16, 64, 256, 1024):
+            few, preparing = timed(
+                compress_targets, x, t, num_centroids=number, scale=scale
+            )
+            scores(x, few, scale=scale)
+            near, scoring = timed(scores, x, few, scale=scale)
+            rows.append(
+                (
+                    f"{scale:g}",
+                    f"{number} centroids",
+                    *quality(near, exact),
+                    f"{few.relative_error:.4f}",
+                    f"{preparing:.1f}",
+                    f"{scoring:.3f}",
+                )
+            )
+        for name, approximate in linear_time(x, t, scale).items():
+            near, total = timed(approximate)
+            rows.append(
+                (
+                    f"{scale:g}",
+                    name,
+                    *quality(near, exact),
+                    "",
+                    "",
+                    f"{total:.2f}",
+                )
+            )
+    print_table(
+        (
+            "scale",
+            "targets",
+            "relative error",
+            "Spearman",
+            "error estimate",
+            "preparing, s",
+            "scoring, s",
+        ),
+        rows,
+    )
+
+
+def linear_time(
+    x: Array, t: Array, scale: float
+) -> dict[str, Callable[[], Array]]:
+    """Returns approximations that cost the sum of both sizes."""
+    center = x.mean(axis=0)
+    x, t = (
+        (each - center)
+        / np.maximum(np.linalg.norm(each - center, axis=1), 1e-9)[:, None]
+        for each in (x, t)
+    )
+    root = np.sqrt(scale)
+    features, dim = 4096, x.shape[1]
+
+    def linear() -> Array:
+        return scale * x @ t.mean(axis=0)
+
+    def random_features() -> Array:
+        # E[sinh(w.x) sinh(w.y)] = exp((|x|^2 + |y|^2) / 2) sinh(x.y); rows of
+        # random orthogonal blocks vary less than independent ones.
+        w = orthogonal(features, dim)
+        sums = np.zeros(features)
+        for start in range(0, len(t), 8192):
+            sums += np.sinh(root * t[start : start + 8192] @ w.T).sum(axis=0)
+        mean = np.sinh(root * x @ w.T) @ sums / len(t) / features
+        return mean * np.exp(-scale)
+
+    def sketched_cubes() -> Array:
+        # <a, b>^3 by the product of three random signs: unbiased.
+        rng = np.random.default_rng(3)
+        signs = rng.choice(np.float32([-1, 1]), (3, features, dim))
+        sums = np.zeros(features)
+        for start in range(0, len(t), 8192):
+            part = t[start : start + 8192]
+            sums += np.prod([part @ s.T for s in signs], axis=0).sum(axis=0)
+        cubes = np.prod([x @ s.T for s in signs], axis=0) @ sums
+        return linear() + scale**3 / 6 * cubes / len(t) / features
+
+    return {
+        "linear term only": linear,
+        "linear + sketched cube, 4096": sketched_cubes,
+        "orthogonal sinh features, 4096": random_features,
+    }
+
+
+def orthogonal(rows: int, dim: int) -> Array:
+    """Returns orthogonal blocks with the row lengths of a normal matrix."""
+    rng = np.random.default_rng(2)
+    blocks = [
+        np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+        for _ in range(-(-rows // dim))
+    ]
+    lengths = np.linalg.norm(rng.standard_normal((rows, dim)), axis=1)
+    unit = np.concatenate(blocks)[:rows]
+    return (unit * lengths[:, None]).astype(np.float32)
+
+
+def quality(near: Array, exact: Array) -> Row:
+    """Returns relative error and rank correlation, as text."""
+    near, exact = np.asarray(near, float), np.asarray(exact, float)
+    error = np.linalg.norm(near - exact) / np.linalg.norm(exact)
+    return f"{error:.4f}", f"{spearmanr(near, exact)[0]:.5f}"
+
+
+def scores(x: Any, t: Any, scale: float = 4.0) -> Array:
+    """Returns the mean similarity to all targets."""
+    return tfi.importance_scores(x, t, scale=scale)
+
+
+def reviews(num_samples: int, num_targets: int) -> tuple[Array, Array]:
+    """Returns embeddings of real reviews, with noise where they run out."""
+    frame = tfi.datasets.load("womens_clothing_reviews")
+    text = [each for each in frame["review"].fillna("") if each]
+    base = tfi.encode(tfi.load_encoder("static"), text)
+    rng = np.random.default_rng(0)
+    base = base[rng.permutation(len(base))]
+    number = num_samples + num_targets
+    rows = base[np.arange(number) % len(base)]
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    noise = rng.standard_normal(rows.shape).astype(np.float32)
+    noise *= 0.05 * length / np.sqrt(rows.shape[1])
+    rows[len(base) :] += noise[len(base) :]
+    return rows[:num_samples], rows[num_samples:]
+
+
+def alternate(
+    calls: dict[str, Callable[[], Any]], rounds: int = ROUNDS
+) -> dict[str, Array]:
+    """Returns the seconds of each call in each round, after a first one.
+
+    A call that returns a float has measured itself.
+    """
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            result, elapsed = timed(call)
+            own = isinstance(result, float)
+            seconds[name].append(result if own else elapsed)
+    return {name: np.array(each) for name, each in seconds.items()}
+
+
+def timed(
+    call: Callable[..., Any], *args: Any, **options: Any
+) -> tuple[Any, float]:
+    """Returns the result of the call and its seconds."""
+    start = time.perf_counter()
+    result = call(*args, **options)
+    return result, time.perf_counter() - start
+
+
+def machine() -> str:
+    """Returns what the numbers hold for."""
+    model = platform.processor() or "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":")[1].strip()
+            break
+    return (
+        f"{os.cpu_count()} cores of {model}; Python "
+        f"{platform.python_version()}, TensorFlow {tf.__version__}, "
+        f"NumPy {np.__version__}, tfimportance {tfi.__version__}"
+    )
+
+
+def print_table(header: Row, rows: Iterable[Row]) -> None:
+    """Prints a Markdown table."""
+    for row in (header, ["---"] * len(header), *rows):
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--grow"]:
+        grow(sys.argv[2], int(sys.argv[3]))
+    else:
+        main()
