@@ -45,6 +45,7 @@ setup(
         "pandas>=2.2",
         "pyarrow>=20.0",
         "scikit-learn>=1.6",
+        "scipy>=1.14",
         "jinja2>=3.1",
         "markupsafe>=2.1",
         "lazy-loader>=0.4",
