@@ -212,26 +212,30 @@ def test_equal_settings_give_equal_bits_and_order_hardly_matters():
     close(importance_scores(X, T[order], **shuffled), scores)
 
 
-@pytest.mark.parametrize(
-    "tile", [64, pytest.param(256, marks=pytest.mark.slow)]
-)
-def test_any_tile_gives_the_same_values(tile):
-    group = np.arange(len(T)) % 3
-    settings = Settings(4.0, 20.0, normalize=False)
-    targets = tile_targets(T / 40, group=group, tile=tile)
-    assert targets.vectors.shape[1] <= tile
+@pytest.mark.parametrize("reduction", [Mean(), Max(), TopM(3), Attention(0.5)])
+def test_many_small_tiles_and_groups_give_the_same_values(reduction):
+    group = np.arange(len(T)) % 2
+    settings = Settings(4.0, 20.0, normalize=True)
+    targets = tile_targets(4 * reference.unit(T), group=group, tile=32)
+    assert targets.vectors.shape == (8, 32, 37)
     values, clipped = fold_blocks(
-        [X[:700], X[700:]],
+        [X[:70], X[70:99]],
         targets,
-        Mean(),
+        reduction,
         settings,
         np.zeros(37),
-        len(X),
-        tile,
+        num_samples=99,
+        tile=64,
     )
-    z = X.astype(np.float64) @ (T.astype(np.float64) / 40).T
-    expected = [np.sinh(z[:, group == g]).mean(axis=1) for g in range(3)]
-    np.testing.assert_allclose(values, np.transpose(expected), rtol=2e-4)
+    name = {Mean: "mean", Max: "max", TopM: "top_m", Attention: "attention"}
+    options = {"m": 3, "temperature": 0.5}
+    z = reference.argument(X[:99], T)
+    for g in range(2):
+        expected = [
+            reference.reduce(row, name[type(reduction)], **options)
+            for row in z[:, group == g]
+        ]
+        close(values[:, g], expected)
     assert clipped == 0
 
 

@@ -18,10 +18,10 @@ SETTINGS = {"scale": 2.5, "clip": 1.5, "normalize": False}
 
 
 def test_textbook_values_by_hand():
-    v, t = [[1.0, 2.0]], [[3.0, -1.0], [-9.0, 0.0], [0.0, 0.0]]
+    v, t = [[1.0, 2.0]], [[3.0, -1.0], [-9.0, 0.0], [0.0, 9.0], [0.0, 0.0]]
     s = clipped_sinh_similarity(v, t, scale=1.0, clip=2.0, normalize=False)
     sinh_1, sinh_2 = 1.1752011936438014, 3.626860407847019
-    assert s.numpy()[0] == pytest.approx([sinh_1, -sinh_2, 0], rel=3e-7)
+    assert s.numpy()[0] == pytest.approx([sinh_1, -sinh_2, sinh_2, 0], rel=3e-7)
     assert s.dtype == tf.float32
 
 
