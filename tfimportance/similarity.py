@@ -71,7 +71,7 @@ def clipped_sinh_similarity(
 
 
 @keras.saving.register_keras_serializable(package="tfimportance")
-class ClippedSinhSimilarity(keras.layers.Layer):  # type: ignore[misc]
+class ClippedSinhSimilarity(keras.layers.Layer):
     """Similarity of a batch of embeddings to target embeddings it holds.
 
     The targets are a non-trainable weight, so that `.keras` files and

@@ -50,7 +50,7 @@ class Settings:
     def kernel_function(self) -> Kernel:
         """Returns the kernel, made for the arguments that can occur."""
         if self.kernel == "exp":
-            return tf.exp  # type: ignore[no-any-return]
+            return tf.exp
         bound = self.clip if self.can_clip else self.scale
         return functools.partial(sinh, bound=bound)
 
