@@ -19,9 +19,13 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_checks": ["InputError"],
         "data": ["Examples", "load_examples", "split_examples"],
-        "encoding": ["encode", "load_encoder"],
+        "encoding": ["distill", "encode", "load_encoder"],
         "evaluation": ["Evaluation", "evaluate"],
-        "importance": ["importance_scores"],
+        "importance": [
+            "ParquetColumn",
+            "compress_targets",
+            "importance_scores",
+        ],
         "bundle": ["Bundle"],
         "comparison": ["Comparison", "Part", "compare"],
         "config": ["RunConfig"],
