@@ -33,7 +33,7 @@ from tfimportance.importance.tiles import tile_targets
 from tfimportance.similarity import check_same_dim, unit
 
 # Targets for each centroid that k-means looks at; more changes little.
-_SEEN_PER_CENTROID = 256
+_SEEN_PER_CENTROID = 64
 
 # Above, one cell's remainder is too large for centroids to be of use.
 _LARGEST_SCALE = 20.0

@@ -181,21 +181,29 @@ class Fold:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(fold: Fold, *shapes: Any) -> Callable[..., tuple[Any, Any]]:
+def _compiled(
+    fold: Fold, samples_shape: tuple[int, int], tiles_shape: tuple[int, ...]
+) -> Callable[..., tuple[Any, Any]]:
     """Returns the program for a block of raw samples from row `start` on.
 
-    The shapes of samples and targets are part of the key, because XLA compiles
-    for shapes; it keeps what was compiled for other ones.
+    XLA compiles for shapes, so they are part of the key.
     """
 
     def program(samples: Any, center: Any, start: Any, *targets: Any) -> Any:
         rows = start + tf.range(samples.shape[0], dtype=tf.int64)
         return fold(samples - center, rows, *targets)
 
-    compiled: Callable[..., tuple[Any, Any]] = tf.function(
-        program, jit_compile=True, autograph=False
+    compiled = tf.function(program, jit_compile=True, autograph=False)
+    concrete: Callable[..., tuple[Any, Any]] = compiled.get_concrete_function(
+        tf.TensorSpec(samples_shape, tf.float32),
+        tf.TensorSpec(samples_shape[1:], tf.float32),
+        tf.TensorSpec((), tf.int64),
+        tf.TensorSpec(tiles_shape, tf.float32),
+        tf.TensorSpec(tiles_shape[:2], tf.float32),
+        tf.TensorSpec(tiles_shape[:2], tf.int64),
+        tf.TensorSpec(tiles_shape[:1], tf.int32),
     )
-    return compiled
+    return concrete
 
 
 def fold_blocks(
@@ -235,10 +243,10 @@ def fold_blocks(
     values = np.empty((num_samples, targets.num_groups))
     start, clipped = 0, 0
     for block in blocks:
-        samples = tf.constant(_pad_rows(block, tile))
+        samples = _pad_rows(block, tile)
+        program = _compiled(fold, samples.shape, targets.vectors.shape)
         first = tf.constant(start, tf.int64)
-        program = _compiled(fold, samples.shape, constants[0].shape)
-        value, number = program(samples, middle, first, *constants)
+        value, number = program(tf.constant(samples), middle, first, *constants)
         stop = start + len(block)
         values[start:stop] = value[: len(block)]
         clipped += int(tf.reduce_sum(number[: len(block)]))
