@@ -37,6 +37,7 @@ from tfimportance.importance import compress_targets
 from tfimportance.importance.reductions import Mean
 from tfimportance.importance.streaming import Settings, fold_blocks
 from tfimportance.importance.tiles import (
+    BLOCK,
     SAMPLE_TILE,
     TARGET_TILE,
     tile_targets,
@@ -69,7 +70,7 @@ def share_table() -> None:
     Bare is one graph of `tf.matmul` over the same tiles, which may run two
     tiles at a time; nothing is read from or added to its products.
     """
-    num_samples, num_targets = 8 * SAMPLE_TILE, 8 * TARGET_TILE
+    num_samples, num_targets = 4 * BLOCK, 4 * TARGET_TILE
     rows = []
     for dim in (64, 128, 384, 768):
         rng = np.random.default_rng(0)
@@ -119,7 +120,12 @@ def mean_of_sinh(x: Array, t: Array, product: str) -> Callable[[], Any]:
     tiles = tile_targets(4 * t / np.linalg.norm(t, axis=1, keepdims=True))
     nothing = np.zeros(x.shape[1])
     return lambda: fold_blocks(
-        [x], tiles, Mean(), settings, nothing, num_samples=len(x)
+        np.split(x, len(x) // BLOCK),
+        tiles,
+        Mean(),
+        settings,
+        nothing,
+        num_samples=len(x),
     )
 
 

@@ -6,7 +6,9 @@ tile has the same shape and nothing recompiles.
 """
 
 import functools
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,17 +243,44 @@ def fold_blocks(
     )
     middle = tf.constant(center, tf.float32)
     values = np.empty((num_samples, targets.num_groups))
-    start, clipped = 0, 0
-    for block in blocks:
-        samples = _pad_rows(block, tile)
-        program = _compiled(fold, samples.shape, targets.vectors.shape)
-        first = tf.constant(start, tf.int64)
-        value, number = program(tf.constant(samples), middle, first, *constants)
-        stop = start + len(block)
-        values[start:stop] = value[: len(block)]
-        clipped += int(tf.reduce_sum(number[: len(block)]))
-        start = stop
-    return values, clipped
+
+    def prepare() -> Iterator[tuple[Any, Array, slice]]:
+        start = 0
+        for block in blocks:
+            samples = _pad_rows(block, tile)
+            program = _compiled(fold, samples.shape, targets.vectors.shape)
+            yield program, samples, slice(start, start + len(block))
+            start += len(block)
+
+    def fold_block(program: Any, samples: Array, rows: slice) -> float:
+        """Fills the values of one block and returns how many it clipped."""
+        first = tf.constant(rows.start, tf.int64)
+        value, clipped = program(
+            tf.constant(samples), middle, first, *constants
+        )
+        count = rows.stop - rows.start
+        values[rows] = value.numpy()[:count]
+        return float(clipped.numpy()[:count].sum())
+
+    return values, int(sum(_two_at_a_time(fold_block, prepare())))
+
+
+def _two_at_a_time(
+    call: Callable[..., float], items: Iterable[tuple[Any, ...]]
+) -> Iterator[float]:
+    """Yields the results in order while two calls run and one waits.
+
+    One core folds a tile while the others multiply the next one, and reading
+    goes on meanwhile.
+    """
+    pending: deque[Future[float]] = deque()
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for item in items:
+            pending.append(pool.submit(call, *item))
+            if len(pending) == 3:
+                yield pending.popleft().result()
+        for each in pending:
+            yield each.result()
 
 
 def _pad_rows(block: Array, tile: int) -> Array:

@@ -14,7 +14,7 @@ SAMPLE_TILE = 1040
 TARGET_TILE = 1024
 
 # Samples that are read, copied to the device and scored together.
-BLOCK = 8 * SAMPLE_TILE
+BLOCK = 4 * SAMPLE_TILE
 
 
 @dataclass(frozen=True)
