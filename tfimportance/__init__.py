@@ -19,7 +19,19 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_checks": ["InputError"],
         "data": ["Examples", "load_examples", "split_examples"],
-        "encoding": ["distill", "encode", "load_encoder"],
+        "encoding": [
+            "AttentionPooling",
+            "SequenceEncoder",
+            "concat_embeddings",
+            "distill",
+            "encode",
+            "encode_columns",
+            "encode_sequences",
+            "fit_columns",
+            "load_encoder",
+            "model_embeddings",
+            "sequence_model",
+        ],
         "evaluation": ["Evaluation", "evaluate"],
         "importance": [
             "ParquetColumn",

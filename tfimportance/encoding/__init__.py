@@ -1,8 +1,33 @@
-"""Text to embeddings: encoders, pairs of fields, and a shipped static table."""
+"""Text, sequences and columns to embeddings; a shipped static table."""
 
+from tfimportance.encoding.attention import AttentionPooling, SequenceEncoder
 from tfimportance.encoding.batching import encode
 from tfimportance.encoding.distillation import distill
 from tfimportance.encoding.fields import combine_fields
 from tfimportance.encoding.loading import Encoder, load_encoder
+from tfimportance.encoding.sequences import (
+    encode_sequences,
+    model_embeddings,
+    sequence_model,
+)
+from tfimportance.encoding.tabular import (
+    concat_embeddings,
+    encode_columns,
+    fit_columns,
+)
 
-__all__ = ["Encoder", "combine_fields", "distill", "encode", "load_encoder"]
+__all__ = [
+    "AttentionPooling",
+    "Encoder",
+    "SequenceEncoder",
+    "combine_fields",
+    "concat_embeddings",
+    "distill",
+    "encode",
+    "encode_columns",
+    "encode_sequences",
+    "fit_columns",
+    "load_encoder",
+    "model_embeddings",
+    "sequence_model",
+]
