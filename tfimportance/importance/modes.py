@@ -31,16 +31,54 @@ class Ballot:
     Attributes:
         pool_rows: Ascending rows of the training samples that vote.
         group: `(num_targets + len(pool_rows),)` group of each voter, targets
-            first.
-        combine: `(num_samples, num_groups)` reduced similarities to
-            `(num_samples,)` scores.
+            first. With `label`, groups come in pairs: the negative voters,
+            then the positive ones.
+        label: `(num_samples,)` of 0 and 1, or `None` where the reduced
+            similarities themselves are the votes.
+        reference: Whose votes are summed: `"target"`, `"pool"` or `"both"`.
+        combine: `(num_samples, num_references)` votes to `(num_samples,)`
+            scores, where the scores are no sum of the votes.
         kernel: `"sinh"` or `"exp"`.
     """
 
     pool_rows: Array
     group: Array
-    combine: Callable[[Array], Array]
+    label: Array | None = None
+    reference: str = "target"
+    combine: Callable[[Array], Array] | None = None
     kernel: str = "sinh"
+
+    def votes(self, values: Array) -> Array:
+        """Returns the votes of each reference from the values of its groups.
+
+        Args:
+            values: `(num_samples, num_groups)` reduced similarities.
+
+        Returns:
+            `(num_samples, num_references)`; voters of the own class speak
+            for a sample, the others against.
+        """
+        if self.label is None:
+            return values
+        agreement = values[:, 1::2] - values[:, 0::2]
+        return (self.label - 0.5)[:, None] * agreement
+
+    def factors(self, spread: Array) -> Array:
+        """Returns by what each reference's votes are multiplied in the sum.
+
+        Args:
+            spread: `(num_references,)` standard deviation of the votes.
+        """
+        if self.reference == "both":
+            return 1 / np.where(spread > 0, spread, 1)
+        chosen = 1 if self.reference == "pool" else 0
+        return np.eye(len(spread))[chosen]
+
+    def scores(self, votes: Array) -> Array:
+        """Returns the `(num_samples,)` scores."""
+        if self.combine is not None:
+            return self.combine(votes)
+        return (votes * self.factors(votes.std(axis=0))).sum(axis=1)
 
 
 @dataclass(frozen=True)
@@ -62,8 +100,7 @@ class Question:
         group = self._target_group(num_targets)
         check_count("pool_size", self.pool_size, at_least=2)
         if mode == "similarity":
-            combine = round_robin if self.takes_turns else _first
-            return Ballot(_NOBODY, group, combine)
+            return Ballot(_NOBODY, group, combine=self._combine)
         if mode == "density_ratio":
             return self._density_ratio(num_samples, num_targets)
         label = as_labels(
@@ -119,7 +156,7 @@ class Question:
     def _label_signed(
         self, reference: str, label: Array, target_label: Array, group: Array
     ) -> Ballot:
-        """Voters of the own class speak for a sample, the others against."""
+        """The voters are grouped by their class as well."""
         count = 2 * (group.max() + 1)
         group = 2 * group + target_label
         if len(np.unique(group)) < count:
@@ -132,24 +169,18 @@ class Question:
         if reference != "target":
             rows = self._balanced_rows(label)
             group = np.concatenate([group, 2 + label[rows]])
+        return Ballot(rows, group, label, reference, self._combine)
 
-        def combine(values: Array) -> Array:
-            agreement = values[:, 1::2] - values[:, 0::2]
-            votes = (label - 0.5)[:, None] * agreement
-            if self.takes_turns:
-                return round_robin(votes)
-            if reference == "both":
-                return _standardized_sum(votes)
-            return _first(votes) if reference == "target" else votes[:, 1]
-
-        return Ballot(rows, group, combine)
+    @property
+    def _combine(self) -> Callable[[Array], Array] | None:
+        return round_robin if self.takes_turns else None
 
     def _density_ratio(self, num_samples: int, num_targets: int) -> Ballot:
         """Targets vote for a sample, a random part of the pool against it."""
         shuffled = np.random.default_rng(self.seed).permutation(num_samples)
         rows = np.sort(shuffled[: self.pool_size])
         group = np.repeat([0, 1], [num_targets, len(rows)])
-        return Ballot(rows, group, _log_ratio, kernel="exp")
+        return Ballot(rows, group, combine=_log_ratio, kernel="exp")
 
     def _balanced_rows(self, label: Array) -> Array:
         """Returns at most `pool_size` rows, as many of each class."""
@@ -178,15 +209,6 @@ def as_labels(name: str, labels: Any, count: int, *, both: bool) -> Array:
     other = "target_embeddings" if name == "target_labels" else "embeddings"
     check_length(name, values, count, other)
     return values.astype(np.int64)
-
-
-def _first(votes: Array) -> Array:
-    return np.asarray(votes[:, 0])
-
-
-def _standardized_sum(votes: Array) -> Array:
-    spread = votes.std(axis=0)
-    return np.asarray((votes / np.where(spread > 0, spread, 1)).sum(axis=1))
 
 
 def _log_ratio(values: Array) -> Array:

@@ -30,6 +30,18 @@ class Reduction(Hashable, Protocol):
     def finish(self, state: Any, kernel: Kernel) -> Any:
         """Returns `(samples,)` float64; 0 where no target counted."""
 
+    def share(self, z: Any, weight: Any) -> Any:
+        """Returns what part each of all targets has in the reduced value.
+
+        Args:
+            z: `(targets, samples)` float64.
+            weight: As broad as `z`.
+
+        Returns:
+            `(targets, samples)` shares that sum to 1 over the targets that
+            count, so that the reduced value is `sum(share * sinh(z))`.
+        """
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -49,6 +61,10 @@ class Mean:
         """Returns sum / weight."""
         return tf.math.divide_no_nan(state[0], state[1])
 
+    def share(self, z: Any, weight: Any) -> Any:
+        """Returns the share of the weight."""
+        return _normalized(weight)
+
 
 @dataclass(frozen=True)
 class Max:
@@ -65,6 +81,10 @@ class Max:
     def finish(self, state: Any, kernel: Kernel) -> Any:
         """Returns its sinh."""
         return _mean_of_counted(state, kernel)
+
+    def share(self, z: Any, weight: Any) -> Any:
+        """Returns 1 for the nearest."""
+        return TopM(1).share(z, weight)
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,12 @@ class TopM:
     def finish(self, state: Any, kernel: Kernel) -> Any:
         """Returns the mean of their sinh."""
         return _mean_of_counted(state, kernel)
+
+    def share(self, z: Any, weight: Any) -> Any:
+        """Returns the same for each of the `m` nearest."""
+        nearest_first = tf.argsort(-_counted(z, weight), axis=0, stable=True)
+        place = tf.argsort(nearest_first, axis=0)
+        return _normalized(tf.cast((place < self.m) & (weight > 0), z.dtype))
 
 
 @dataclass(frozen=True)
@@ -127,6 +153,12 @@ class Attention:
         """Returns sum / weight."""
         return tf.math.divide_no_nan(state[1], state[2])
 
+    def share(self, z: Any, weight: Any) -> Any:
+        """Returns the softmax."""
+        logits = z / self.temperature
+        peak = tf.reduce_max(_counted(logits, weight), axis=0)
+        return _normalized(weight * tf.exp(tf.minimum(logits - peak, 0.0)))
+
 
 REDUCTIONS: dict[str, Reduction] = {
     "mean": Mean(),
@@ -152,6 +184,10 @@ def _double(value: Any) -> Any:
 def _counted(z: Any, weight: Any) -> Any:
     """Returns z, and -inf for the targets that do not count."""
     return tf.where(weight > 0, z, tf.constant(-float("inf"), z.dtype))
+
+
+def _normalized(part: Any) -> Any:
+    return tf.math.divide_no_nan(part, tf.reduce_sum(part, axis=0))
 
 
 def _mean_of_counted(z: Any, kernel: Kernel) -> Any:

@@ -1,30 +1,32 @@
 """One importance score for each training sample."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from tfimportance._arrays import ClippedArray
-from tfimportance._checks import Array, check_choice, check_number, fail
-from tfimportance.importance.compression import CompressedTargets
-from tfimportance.importance.modes import Ballot, Question
-from tfimportance.importance.reductions import Mean, Reduction, as_reduction
-from tfimportance.importance.sources import (
-    read_all,
-    read_blocks,
-    survey,
-    take_rows,
-)
-from tfimportance.importance.streaming import Settings, fold_blocks
-from tfimportance.importance.tiles import TargetTiles, tile_targets
-from tfimportance.similarity import LARGEST_CLIP, check_same_dim
+from tfimportance._checks import Array
+from tfimportance.importance.polls import open_poll
+from tfimportance.importance.reductions import Reduction
+from tfimportance.importance.sources import read_blocks
+from tfimportance.importance.streaming import fold_blocks
 
 
 class Importance(ClippedArray):
-    """Scores `(num_samples,)` in float32; higher is more important."""
+    """Scores `(num_samples,)` in float32; higher is more important.
+
+    Attributes:
+        spread: `(num_references,)` standard deviation of the votes of the
+            target (and of the pool), by which the reference `"both"` divides
+            them; `None` for scores from elsewhere.
+    """
+
+    spread: Array | None
+
+    def __array_finalize__(self, source: Any) -> None:
+        super().__array_finalize__(source)
+        self.spread = getattr(source, "spread", None)
 
 
 def importance_scores(
@@ -106,100 +108,33 @@ def importance_scores(
         >>> print(scores.argsort()[::-1])  # nearest first
         [0 2 1]
     """
-    takes_turns = isinstance(reduction, str) and reduction == "round_robin"
-    fold = as_reduction("mean" if takes_turns else reduction)
-    question = Question(
-        mode,
-        reference,
-        labels,
-        target_labels,
-        target_groups,
-        takes_turns,
-        pool_size,
-        seed,
+    poll = open_poll(
+        embeddings,
+        target_embeddings,
+        labels=labels,
+        target_labels=target_labels,
+        target_groups=target_groups,
+        mode=mode,
+        reference=reference,
+        reduction=reduction,
+        scale=scale,
+        clip=clip,
+        normalize=normalize,
+        center=center,
+        product=product,
+        pool_size=pool_size,
+        seed=seed,
     )
-    settings = Settings(scale, clip, normalize, product=product)
-    _check_settings(settings)
-    pool = survey("embeddings", embeddings)
-    offset = pool.mean if center else np.zeros_like(pool.mean)
-    target: Array | CompressedTargets
-    if isinstance(target_embeddings, CompressedTargets):
-        target, offset = target_embeddings, target_embeddings.offset
-        question = replace(question, target_labels=target.labels)
-    else:
-        target = read_all("target_embeddings", target_embeddings)
-    check_same_dim((pool.num_samples, len(offset)), target.shape)
-    ballot = question.ballot(pool.num_samples, len(target))
-    settings = replace(settings, kernel=ballot.kernel)
-    _check_sums(target, fold, settings, len(ballot.group))
     values, clipped = fold_blocks(
         read_blocks("embeddings", embeddings),
-        _voters(embeddings, target, offset, ballot, settings),
-        fold,
-        settings,
-        offset,
-        pool.num_samples,
+        poll.tiles(embeddings),
+        poll.fold,
+        poll.settings,
+        poll.offset,
+        poll.num_samples,
     )
-    result = ballot.combine(values).astype(np.float32).view(Importance)
-    result.clipped_fraction = clipped / (len(values) * len(ballot.group))
+    votes = poll.ballot.votes(values)
+    result = poll.ballot.scores(votes).astype(np.float32).view(Importance)
+    result.clipped_fraction = clipped / (len(values) * len(poll.ballot.group))
+    result.spread = votes.std(axis=0)
     return result
-
-
-def _voters(
-    embeddings: Any,
-    target: Array | CompressedTargets,
-    offset: Array,
-    ballot: Ballot,
-    settings: Settings,
-) -> TargetTiles:
-    """Returns the targets and the rows of the pool that vote, as tiles."""
-    if isinstance(target, CompressedTargets):
-        vectors, weight = target.vectors, target.weight
-    else:
-        vectors = _direction(target - offset, settings)
-        weight = np.ones(len(target))
-    own = take_rows("embeddings", embeddings, ballot.pool_rows)
-    own = _direction(own - offset, settings)
-    return tile_targets(
-        settings.scale * np.concatenate([vectors, own]),
-        weight=np.concatenate([weight, np.ones(len(own))]),
-        row=np.concatenate([np.full(len(vectors), -1), ballot.pool_rows]),
-        group=ballot.group,
-    )
-
-
-def _direction(vectors: Array, settings: Settings) -> Array:
-    tensor = settings.direction(tf.constant(vectors, tf.float32))
-    return np.asarray(tensor)
-
-
-def _check_settings(settings: Settings) -> None:
-    check_number("scale", settings.scale, above=0)
-    check_choice("product", settings.product, ("float32", "bfloat16"))
-
-
-def _check_sums(
-    target: Array | CompressedTargets,
-    fold: Reduction,
-    settings: Settings,
-    num_voters: int,
-) -> None:
-    """Raises for sums that float32 cannot hold or that mean nothing."""
-    largest = float(LARGEST_CLIP - np.log(num_voters))
-    check_number("clip", settings.clip, above=0, at_most=largest)
-    if settings.kernel == "exp" and fold != Mean():
-        raise fail(
-            "`reduction` must be 'mean' with mode='density_ratio'.",
-            f"reduction={fold}",
-            "Leave `reduction` out.",
-        )
-    if isinstance(target, CompressedTargets):
-        expected = Settings(target.scale, settings.clip, normalize=True)
-        if fold != Mean() or replace(settings, product="float32") != expected:
-            raise fail(
-                "`reduction`, `scale`, `normalize` and `mode` must fit "
-                "compressed targets: the mean of normalized sinh similarities "
-                f"at scale {target.scale:g}.",
-                f"reduction={fold}, {settings}",
-                "Compress with this scale, or score against all targets.",
-            )

@@ -19,8 +19,8 @@ from tfimportance._checks import Array
 from tfimportance.importance.reductions import Kernel, Reduction
 from tfimportance.importance.tiles import (
     SAMPLE_TILE,
+    TILES_IN_BLOCK,
     TargetTiles,
-    next_power_of_two,
 )
 from tfimportance.similarity import sinh, unit
 
@@ -117,7 +117,7 @@ class Fold:
         samples = self.settings.direction(samples)
         targets = (vectors, weight, target_row, group)
         values, clipped = tf.map_fn(
-            lambda part: self._fold_targets(part[0], part[1], targets),
+            lambda part: self.fold_targets(part[0], part[1], targets),
             (
                 tf.reshape(samples, (-1, self.tile, samples.shape[-1])),
                 tf.reshape(rows, (-1, self.tile)),
@@ -127,8 +127,8 @@ class Fold:
         values = tf.reshape(values, (-1, self.num_groups))
         return values, tf.reshape(clipped, (-1,))
 
-    def _fold_targets(self, samples: Any, rows: Any, targets: Any) -> Any:
-        """Folds one tile of samples over all tiles of targets."""
+    def fold_targets(self, samples: Any, rows: Any, targets: Any) -> Any:
+        """Folds one tile of samples, as directions, over all targets."""
         start = self.reduction.start(self.tile)
         states = tf.repeat(start[None], self.num_groups, axis=0)
         clipped = tf.zeros(self.tile, tf.float64)
@@ -184,22 +184,46 @@ class Fold:
 
 @functools.lru_cache(maxsize=64)
 def _compiled(
-    fold: Fold, samples_shape: tuple[int, int], tiles_shape: tuple[int, ...]
+    fold: Fold, block_shape: tuple[int, int], tiles_shape: tuple[int, ...]
 ) -> Callable[..., tuple[Any, Any]]:
     """Returns the program for a block of raw samples from row `start` on.
 
-    XLA compiles for shapes, so they are part of the key.
+    XLA compiles for shapes, so they are part of the key. The last block of
+    samples is shorter: only its first `used` tiles are folded, by the same
+    program.
     """
+    num_tiles = block_shape[0] // fold.tile
 
-    def program(samples: Any, center: Any, start: Any, *targets: Any) -> Any:
-        rows = start + tf.range(samples.shape[0], dtype=tf.int64)
-        return fold(samples - center, rows, *targets)
+    def program(
+        block: Any, center: Any, start: Any, used: Any, *targets: Any
+    ) -> Any:
+        within = tf.range(fold.tile, dtype=tf.int64)
+
+        def fold_tile(k: Any, values: Any, clipped: Any) -> tuple[Any, ...]:
+            first = fold.tile * k
+            samples = tf.slice(block, (first, 0), (fold.tile, block_shape[1]))
+            value, number = fold.fold_targets(
+                fold.settings.direction(samples - center),
+                start + tf.cast(first, tf.int64) + within,
+                targets,
+            )
+            return k + 1, values.write(k, value), clipped.write(k, number)
+
+        outputs = (
+            tf.TensorArray(tf.float64, num_tiles, element_shape=shape)
+            for shape in ((fold.tile, fold.num_groups), (fold.tile,))
+        )
+        _, values, clipped = tf.while_loop(
+            lambda k, *_: k < used, fold_tile, (0, *outputs)
+        )
+        return values.concat(), clipped.concat()
 
     compiled = tf.function(program, jit_compile=True, autograph=False)
     concrete: Callable[..., tuple[Any, Any]] = compiled.get_concrete_function(
-        tf.TensorSpec(samples_shape, tf.float32),
-        tf.TensorSpec(samples_shape[1:], tf.float32),
+        tf.TensorSpec(block_shape, tf.float32),
+        tf.TensorSpec(block_shape[1:], tf.float32),
         tf.TensorSpec((), tf.int64),
+        tf.TensorSpec((), tf.int32),
         tf.TensorSpec(tiles_shape, tf.float32),
         tf.TensorSpec(tiles_shape[:2], tf.float32),
         tf.TensorSpec(tiles_shape[:2], tf.int64),
@@ -247,18 +271,21 @@ def fold_blocks(
     def prepare() -> Iterator[tuple[Any, Array, slice]]:
         start = 0
         for block in blocks:
-            samples = _pad_rows(block, tile)
+            samples = _pad_rows(block, tile * TILES_IN_BLOCK)
             program = _compiled(fold, samples.shape, targets.vectors.shape)
             yield program, samples, slice(start, start + len(block))
             start += len(block)
 
     def fold_block(program: Any, samples: Array, rows: slice) -> float:
         """Fills the values of one block and returns how many it clipped."""
-        first = tf.constant(rows.start, tf.int64)
-        value, clipped = program(
-            tf.constant(samples), middle, first, *constants
-        )
         count = rows.stop - rows.start
+        value, clipped = program(
+            tf.constant(samples),
+            middle,
+            tf.constant(rows.start, tf.int64),
+            tf.constant(-(-count // tile)),
+            *constants,
+        )
         values[rows] = value.numpy()[:count]
         return float(clipped.numpy()[:count].sum())
 
@@ -283,7 +310,7 @@ def _two_at_a_time(
             yield each.result()
 
 
-def _pad_rows(block: Array, tile: int) -> Array:
-    """Returns the block in float32 with zero rows, up to 2^k tiles."""
-    rows = tile * next_power_of_two(-(-len(block) // tile))
-    return np.pad(np.float32(block), ((0, rows - len(block)), (0, 0)))
+def _pad_rows(block: Array, multiple: int) -> Array:
+    """Returns the block in float32, zero rows added up to a multiple."""
+    missing = -len(block) % multiple
+    return np.pad(np.float32(block), ((0, missing), (0, 0)))

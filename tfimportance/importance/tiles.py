@@ -14,7 +14,8 @@ SAMPLE_TILE = 1040
 TARGET_TILE = 1024
 
 # Samples that are read, copied to the device and scored together.
-BLOCK = 4 * SAMPLE_TILE
+TILES_IN_BLOCK = 4
+BLOCK = TILES_IN_BLOCK * SAMPLE_TILE
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,6 @@ def tile_targets(
         ),
         num_groups=len(members),
     )
-
-
-def next_power_of_two(number: int) -> int:
-    """Returns the smallest power of two that is at least `number`."""
-    return 1 << (number - 1).bit_length()
 
 
 def _even_tile(count: int, largest: int) -> int:
