@@ -136,7 +136,7 @@ def test_positive_that_no_label_has():
         ({"g": ["a", None]}, {"group": "g"}, "`group`.*missing in 1 of 2"),
         ({"t": ["2020-01-01", "soon"]}, {"time": "t"}, r"`time`.*: 1\)"),
         ({"t": [1.0, np.nan]}, {"time": "t"}, "`time`"),
-        ({"l": [["a", "b"], ["c"]]}, {"keep": ["l"]}, "'l' must hold one"),
+        ({"l": [["a", "b"], ["c"]]}, {"text": "l"}, "'l' must hold one"),
         ({"y": [1]}, {"text": []}, "`text` must name one or more"),
         ({"y": [1]}, {"text": ["y", "y"]}, "`text` must name different"),
         ({"y": [1]}, {"keep": ["z"]}, "`keep` must be one of"),

@@ -8,6 +8,7 @@ import pyarrow.csv
 from pandas.api import types
 
 from tfimportance._checks import Array, fail
+from tfimportance.data.lists import holds_lists, to_lists
 
 Column: TypeAlias = "pd.Series[Any]"
 
@@ -32,6 +33,13 @@ def to_values(column: Column) -> Array:
     if column.isna().any():
         return column.to_numpy(np.float64, na_value=np.nan)
     return column.to_numpy()
+
+
+def to_kept(column: Column) -> Array:
+    """As `to_values`; lists become arrays."""
+    if holds_lists(column):
+        return to_lists(str(column.name), column)
+    return to_values(column)
 
 
 def to_keys(argument: str, column: Column) -> Array:

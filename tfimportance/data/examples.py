@@ -1,4 +1,4 @@
-"""Labelled texts as plain arrays, one entry a row."""
+"""Labelled samples as plain arrays, one entry a row."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,14 +25,16 @@ class Examples:
         'itchy'
 
     Attributes:
-        text: Field name to `(n,)` object array of str, "" where missing.
+        text: Field name to `(n,)` object array of str, "" where missing; may
+            be empty where there are columns.
         label: `(n,)` float32 of 0 and 1, or None.
         group: `(n,)` of str or numbers, or None; rows of one group are never
             split apart.
         weight: `(n,)` float32, finite and not negative, or None.
         time: `(n,)` numbers or datetime64[us] in UTC, or None.
         id: `(n,)` of str or numbers, or None.
-        columns: Further columns by name, each `(n,)`.
+        columns: Further columns by name, each `(n,)`; one of lists holds an
+            array in each row.
     """
 
     text: dict[str, Array]
@@ -44,14 +46,17 @@ class Examples:
     columns: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.text:
-            raise fail("`text` must hold at least one field.", "text={}")
-        first = next(iter(self.text))
+        if not self.text and not self.columns:
+            raise fail(
+                "`text` must hold at least one field, or `columns` one column.",
+                "text={}, columns={}",
+            )
+        first = next(iter(self.text or self.columns))
         for name, array in self._arrays():
             check_length(name, array, len(self), first)
 
     def __len__(self) -> int:
-        return len(next(iter(self.text.values())))
+        return len(next(iter((self.text or self.columns).values())))
 
     @property
     def labels(self) -> Array:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def load_examples(
     source: "str | PathLike[str] | pd.DataFrame | tf.data.Dataset",
     *,
-    text: str | Sequence[str],
+    text: str | Sequence[str] = (),
     label: str | None = None,
     positive: Any = None,
     group: str | None = None,
@@ -52,7 +52,8 @@ def load_examples(
             .json), the last three also with .gz; `dataset:NAME` for a bundled
             set; a pandas frame; or a `tf.data.Dataset`, batched or not, of
             dicts or of `(features, label)` or `(features, label, weight)`.
-        text: One or more columns to be encoded; missing becomes "".
+        text: Columns of text to be encoded; missing becomes "". None where
+            `keep` names what there is, such as lists of item ids.
         label: Column of 0 and 1, of booleans or, with `positive`, of anything.
         positive: Value or list of values that count as 1, all others as 0.
         group: Column whose equal values must stay together in splits, such as
@@ -60,7 +61,9 @@ def load_examples(
         weight: Column of weights that the rows already have.
         time: Column of numbers or of ISO 8601 times, UTC unless they say.
         id: Column that names each row once.
-        keep: Further columns to keep as they are, in `Examples.columns`.
+        keep: Further columns to keep as they are, in `Examples.columns`;
+            lists (in Parquet, JSON lines and frames) become arrays, empty
+            where missing, which `keras.utils.pad_sequences` makes a matrix.
 
     Returns:
         `Examples`, in the order of the source.
@@ -73,9 +76,14 @@ def load_examples(
             time is none.
     """
     texts, kept = _names("text", text), _names("keep", keep)
+    if not texts and not kept:
+        raise fail(
+            "`text` must name one or more columns, or `keep` others.",
+            f"text={text!r}",
+        )
     if is_tf_data(source):
         names = (label or "label", weight or "weight")
-        source, parts = name_elements(source, texts[0], *names)
+        source, parts = name_elements(source, (texts or kept)[0], *names)
         label = names[0] if parts > 1 else label
         weight = names[1] if parts > 2 else weight
     single = {
@@ -90,7 +98,7 @@ def load_examples(
     frame = _read(source, texts, single, kept)
     return Examples(
         text={name: convert.to_text(name, frame[name]) for name in texts},
-        columns={name: convert.to_values(frame[name]) for name in kept},
+        columns={name: convert.to_kept(frame[name]) for name in kept},
         **{
             argument: _convert(argument, frame[name], positive)
             for argument, name in single.items()
@@ -142,13 +150,11 @@ def _values(positive: Any) -> list[Any] | None:
 
 
 def _names(argument: str, names: str | Sequence[str]) -> list[str]:
-    """One or more column names as a list."""
+    """Column names as a list."""
     listed = [names] if isinstance(names, str) else list(names)
-    too_few = argument == "text" and not listed
-    if too_few or len(set(listed)) < len(listed):
+    if len(set(listed)) < len(listed):
         raise fail(
-            f"`{argument}` must name "
-            f"{'one or more' if too_few else 'different'} columns.",
+            f"`{argument}` must name different columns.",
             f"{argument}={names!r}",
         )
     return listed
