@@ -16,7 +16,7 @@ from tfimportance.importance import (
     reduced_similarity,
 )
 from tfimportance.importance.streaming import Settings, _compiled, fold_blocks
-from tfimportance.importance.tiles import tile_targets
+from tfimportance.importance.tiles import BLOCK, tile_targets
 
 rng = np.random.default_rng(5)
 X = (rng.standard_normal((1237, 37)) + 0.3).astype(np.float32)
@@ -240,10 +240,14 @@ def test_many_small_tiles_and_groups_give_the_same_values(reduction):
 
 
 def test_ragged_ends_do_not_compile_again():
-    importance_scores(X[:1045], T)
+    samples = rng.standard_normal((BLOCK + 1200, 37)).astype(np.float32)
+    importance_scores(samples[:1], T)
     before = _compiled.cache_info().misses
-    importance_scores(X[:1100], T)
-    importance_scores(X[:1200], T[:195])
+    for number in (1045, 2081, BLOCK, len(samples)):
+        scores = importance_scores(samples[:number], T, center=False)
+        expected = reference.similarity(samples[:number], T).mean(axis=1)
+        close(scores, expected)
+    importance_scores(samples[:1200], T[:195])
     assert _compiled.cache_info().misses == before
 
 
