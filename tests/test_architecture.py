@@ -22,6 +22,7 @@ ALLOWED = {
     "config": set(),
     "data": {"datasets"},
     "datasets": set(),
+    "diagnosis": {"importance", "similarity"},
     "encoding": {"_files"},
     "evaluation": set(),
     "importance": {"similarity"},
@@ -51,7 +52,13 @@ ALLOWED = {
         "training",
         "weighting",
     },
-    "training": {"evaluation"},
+    "training": {
+        "_files",
+        "evaluation",
+        "importance",
+        "similarity",
+        "weighting",
+    },
     "weighting": set(),
 }
 

@@ -19,6 +19,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submod_attrs={
         "_checks": ["InputError"],
         "data": ["Examples", "load_examples", "split_examples"],
+        "diagnosis": [
+            "coverage",
+            "discovery_curve",
+            "explain",
+            "label_errors",
+        ],
         "encoding": [
             "AttentionPooling",
             "SequenceEncoder",
@@ -44,7 +50,12 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "pipeline": ["RunResult", "run"],
         "serving": ["export"],
         "similarity": ["ClippedSinhSimilarity", "clipped_sinh_similarity"],
-        "training": ["dense_head", "fit"],
+        "training": [
+            "OnlineImportance",
+            "RefreshImportance",
+            "dense_head",
+            "fit",
+        ],
         "weighting": [
             "SampleWeight",
             "effective_sample_size",

@@ -74,6 +74,21 @@ class Ballot:
         chosen = 1 if self.reference == "pool" else 0
         return np.eye(len(spread))[chosen]
 
+    def group_factors(self, rows: Array, spread: Array) -> Array:
+        """Returns `(len(rows), num_groups)` parts of the values in the score.
+
+        The same as `votes`, then `factors`, as one weighted sum over groups.
+
+        Args:
+            rows: Numbers of samples.
+            spread: `(num_references,)` standard deviation of the votes.
+        """
+        factors = self.factors(spread)
+        if self.label is None:
+            return np.tile(factors, (len(rows), 1))
+        side = np.tile([-1.0, 1.0], len(factors)) * np.repeat(factors, 2)
+        return (self.label[rows] - 0.5)[:, None] * side
+
     def scores(self, votes: Array) -> Array:
         """Returns the `(num_samples,)` scores."""
         if self.combine is not None:

@@ -41,6 +41,12 @@ class Poll:
         centred = tf.constant(vectors - self.offset, tf.float32)
         return np.asarray(self.settings.direction(centred))
 
+    def similarity(self, dot: Array) -> Array:
+        """Returns the similarities, float64, of dot products of directions."""
+        clip = self.settings.clip
+        z = np.clip(self.settings.scale * np.float64(dot), -clip, clip)
+        return np.asarray(np.sinh(z))
+
     def voters(self, embeddings: Any) -> Array:
         """Returns the `(num_voters, embedding_dim)` targets and pool rows."""
         if isinstance(self.target, CompressedTargets):

@@ -1,0 +1,337 @@
+"""Which voters make a sample important or unimportant."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from tfimportance._checks import Array, check_count, check_length, fail
+from tfimportance.diagnosis.common import (
+    complete_settings,
+    described,
+    poll_of,
+    shorten,
+    texts_of_voters,
+)
+from tfimportance.importance import importance_scores
+from tfimportance.importance.polls import Poll
+from tfimportance.importance.sources import take_rows
+
+# Pairs of samples and voters that are looked at together: 32 MiB.
+_PAIRS = 2**22
+
+# Other settings give scores that differ by more of their spread than this.
+_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Explanation:
+    """Why samples are important or not; `print` it to read it.
+
+    Attributes:
+        samples: A row for each sample asked for: `row`, `id`, `text`,
+            `label`, its `importance`, `supporting` and `opposing` (the sums
+            of all positive and of all negative contributions), with two
+            references `from_target` and `from_pool` (the sum over each), and
+            `lower_share` (the share of the pool in [0, 1] that is less
+            important), as far as they are known.
+        voters: A row for each voter shown: the sample's `row`, `reference`
+            (`"target"` or `"pool"`), `position` (row number there), `label`,
+            `similarity`, `contribution` to the importance, and `text`. The
+            supporting ones come first, then the opposing: the targets, the
+            rows of the pool, each time the strongest first.
+    """
+
+    samples: pd.DataFrame
+    voters: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns the table of voters."""
+        return self.voters
+
+    def __str__(self) -> str:
+        blocks = []
+        for sample in self.samples.to_dict("records"):
+            voters = self.voters[self.voters["row"] == sample["row"]]
+            blocks.append("\n".join(_lines(sample, voters)))
+        return "\n\n".join(blocks)
+
+    __repr__ = __str__
+
+
+def explain(
+    rows: int | ArrayLike,
+    embeddings: Any,
+    target_embeddings: Any,
+    *,
+    top: int | None = 5,
+    texts: Any = None,
+    target_texts: Any = None,
+    importance: ArrayLike | None = None,
+    **settings: Any,
+) -> Explanation:
+    """Returns the voters that speak most for and against some samples.
+
+    The importance is a sum over all voters, the targets and, with the
+    reference `"pool"` or `"both"`, the same rows of the pool that vote in
+    `importance_scores`. What a voter adds is its contribution:
+
+        similarity:    share_it * s_it
+        label_signed:  y_i * y_t / 2 * share_it * s_it
+
+    with the share that the reduction gives to each voter, `1 / num_targets`
+    (of a class) for the mean; with `"both"` each reference is divided by its
+    standard deviation over the pool. The pool is read for its mean, then only
+    the rows asked for are looked at.
+
+    Args:
+        rows: The number of one sample, or `(num_rows,)` of several.
+        embeddings: As in `importance_scores`; so is the next.
+        target_embeddings: `(num_targets, embedding_dim)`.
+        top: Targets to show on either side, and as many rows of the pool;
+            `None` for all that contribute.
+        texts: `(num_samples,)` strings or the pool's `Examples`.
+        target_texts: `(num_targets,)` strings or the target's `Examples`.
+        importance: What `importance_scores` returned with these settings. It
+            shows where a sample stands in the pool; without it, the reference
+            `"both"` scores the whole pool again for the standard deviations.
+        **settings: Further arguments of `importance_scores`, as given there.
+
+    Returns:
+        The explanation, in the order of `rows`.
+
+    Raises:
+        InputError: Where rows, shapes or settings do not fit, where the
+            importance comes from other settings, or where it is no sum
+            (`"density_ratio"`, `"round_robin"`).
+
+    Example:
+        >>> import tfimportance as tfi
+        >>> samples, targets = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.1], [0, 1]]
+        >>> tfi.explain(0, samples, targets, center=False,
+        ...     target_texts=["soft", "itchy"])
+        row 0, importance 13.38
+          for      +13.3766  similarity   26.753  target 0        "soft"
+    """
+    settings = complete_settings(settings)
+    poll = poll_of(embeddings, target_embeddings, settings)
+    numbers = _row_numbers(rows, poll)
+    if top is not None:
+        check_count("top", top)
+    scores, spread = _scores(
+        importance, embeddings, target_embeddings, settings, poll
+    )
+    samples, voters = [], []
+    for sample, table in _explained(numbers, embeddings, poll, spread, top):
+        samples.append(sample)
+        voters.append(table)
+    return Explanation(
+        _sample_table(pd.DataFrame(samples), poll, texts, scores),
+        _voter_table(pd.concat(voters), poll, texts, target_texts),
+    )
+
+
+def _scores(
+    importance: Any,
+    embeddings: Any,
+    target_embeddings: Any,
+    settings: dict[str, Any],
+    poll: Poll,
+) -> tuple[Array | None, Array]:
+    """Returns the scores, if known, and the spread of each reference."""
+    scores: Any = None if importance is None else np.asanyarray(importance)
+    if scores is not None:
+        check_length("importance", scores, poll.num_samples, "embeddings")
+    spread = getattr(scores, "spread", None)
+    if poll.ballot.reference == "both" and spread is None:
+        scores = importance_scores(embeddings, target_embeddings, **settings)
+        spread = scores.spread
+    if spread is None:
+        # Nothing is divided by it; only the number of references counts.
+        spread = np.ones(1 if poll.ballot.reference == "target" else 2)
+    return scores, spread
+
+
+def _row_numbers(rows: Any, poll: Poll) -> Array:
+    """Returns the rows; raises where they or the scores have no reasons."""
+    ballot = poll.ballot
+    if ballot.combine is not None:
+        raise fail(
+            "`mode` and `reduction` must make the importance a sum over "
+            "voters.",
+            "mode='density_ratio'"
+            if ballot.kernel == "exp"
+            else "reduction='round_robin'",
+            "Explain with mode='similarity' or 'label_signed' and 'mean'.",
+        )
+    numbers = np.atleast_1d(np.asarray(rows))
+    whole = np.issubdtype(numbers.dtype, np.integer) and numbers.ndim == 1
+    if not whole or not numbers.size:
+        raise fail("`rows` must be whole numbers of samples.", f"rows={rows!r}")
+    if numbers.min() < 0 or numbers.max() >= poll.num_samples:
+        raise fail(
+            f"`rows` must lie in 0 to {poll.num_samples - 1}.", f"rows={rows!r}"
+        )
+    return numbers.astype(np.int64)
+
+
+def _explained(
+    numbers: Array, embeddings: Any, poll: Poll, spread: Array, top: int | None
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yields each sample's sums and the table of its strongest voters."""
+    distinct, place = np.unique(numbers, return_inverse=True)
+    samples = poll.direction(take_rows("embeddings", embeddings, distinct))
+    voters = poll.voters(embeddings)
+    num_targets = len(poll.target)
+    size = max(1, _PAIRS // len(voters))
+    for start in range(0, len(numbers), size):
+        rows = numbers[start : start + size]
+        directions = samples[place[start : start + size]]
+        dot = np.float64(directions) @ np.float64(voters).T
+        similarity = poll.similarity(dot)
+        factors = poll.ballot.group_factors(rows, spread)
+        share = _shares(similarity, rows, poll)
+        contribution = factors[:, poll.ballot.group] * share * similarity
+        for row, s, c in zip(rows, similarity, contribution, strict=True):
+            shown = _strongest(c, num_targets, top)
+            yield (
+                _sums(row, c, num_targets, poll),
+                pd.DataFrame(
+                    {
+                        "row": row,
+                        "voter": shown,
+                        "similarity": s[shown],
+                        "contribution": c[shown],
+                    }
+                ),
+            )
+
+
+def _strongest(contribution: Array, num_targets: int, top: int | None) -> Array:
+    """Returns the voters to show: supporting, then opposing, by reference."""
+    shown = []
+    for sign in (1, -1):
+        for first, last in ((0, num_targets), (num_targets, None)):
+            size = sign * contribution[first:last]
+            order = np.argsort(-size, kind="stable")
+            shown.append(first + order[size[order] > 0][:top])
+    return np.concatenate(shown)
+
+
+def _sums(
+    row: int, contribution: Array, num_targets: int, poll: Poll
+) -> dict[str, Any]:
+    """Returns the importance of a sample and what it is made of."""
+    sums = {
+        "row": row,
+        "importance": contribution.sum(),
+        "supporting": contribution[contribution > 0].sum(),
+        "opposing": contribution[contribution < 0].sum(),
+    }
+    if poll.ballot.reference == "both":
+        sums["from_target"] = contribution[:num_targets].sum()
+        sums["from_pool"] = contribution[num_targets:].sum()
+    return sums
+
+
+def _shares(similarity: Array, rows: Array, poll: Poll) -> Array:
+    """Returns `(rows, voters)` shares in the value of each voter's group."""
+    ballot = poll.ballot
+    num_targets = len(poll.target)
+    weight = np.ones_like(similarity)
+    weight[:, num_targets:] = rows[:, None] != ballot.pool_rows
+    share = np.empty_like(similarity)
+    for g in np.unique(ballot.group):
+        members = np.flatnonzero(ballot.group == g)
+        z = tf.constant(np.arcsinh(similarity[:, members].T))
+        counts = tf.constant(weight[:, members].T)
+        share[:, members] = poll.fold.share(z, counts).numpy().T
+    return share
+
+
+def _sample_table(
+    samples: pd.DataFrame, poll: Poll, texts: Any, scores: Array | None
+) -> pd.DataFrame:
+    rows = samples["row"].to_numpy()
+    columns: dict[str, Any] = {"row": rows}
+    columns |= described("texts", texts, poll.num_samples, rows)
+    if poll.ballot.label is not None:
+        columns["label"] = poll.ballot.label[rows]
+    columns |= {str(name): samples[name] for name in samples}
+    if scores is not None:
+        own = np.asarray(scores)[rows]
+        _check_same(columns["importance"].to_numpy(), own, scores)
+        lower = np.searchsorted(np.sort(scores), own)
+        columns["lower_share"] = lower / len(scores)
+    return pd.DataFrame(columns)
+
+
+def _check_same(explained: Array, given: Array, scores: Array) -> None:
+    """Raises where the explained importance is not the one given."""
+    apart = float(np.max(np.abs(explained - given)))
+    if apart > _TOLERANCE * np.std(np.asarray(scores, np.float64)) + 1e-6:
+        raise fail(
+            "`importance` must come from importance_scores with the same "
+            "embeddings and settings.",
+            f"importance that differs from the explained one by {apart:.3g}",
+            "Give all its settings here too, or leave `importance` out.",
+        )
+
+
+def _voter_table(
+    voters: pd.DataFrame, poll: Poll, texts: Any, target_texts: Any
+) -> pd.DataFrame:
+    """Returns the voters with what is known about each."""
+    ballot = poll.ballot
+    voter = voters["voter"].to_numpy(np.int64)
+    num_targets = len(poll.target)
+    is_target = voter < num_targets
+    position = np.concatenate([np.arange(num_targets), ballot.pool_rows])[voter]
+    columns: dict[str, Any] = {
+        "row": voters["row"].to_numpy(),
+        "reference": np.where(is_target, "target", "pool"),
+        "position": position,
+    }
+    if ballot.label is not None:
+        columns["label"] = ballot.group[voter] % 2
+    columns["similarity"] = voters["similarity"].to_numpy()
+    columns["contribution"] = voters["contribution"].to_numpy()
+    if texts is not None or target_texts is not None:
+        columns["text"] = texts_of_voters(
+            is_target, position, poll, texts, target_texts
+        )
+    return pd.DataFrame(columns)
+
+
+def _lines(sample: dict[Any, Any], voters: pd.DataFrame) -> Iterator[str]:
+    """Yields the lines of one sample."""
+    title = [f"row {sample['row']}", f"importance {sample['importance']:.4g}"]
+    if "label" in sample:
+        title.insert(1, f"label {sample['label']}")
+    if "from_pool" in sample:
+        title[-1] += (
+            " (target {from_target:+.4g}, pool {from_pool:+.4g})".format(
+                **sample
+            )
+        )
+    if "lower_share" in sample:
+        title.append(f"above {sample['lower_share']:.1%} of the pool")
+    yield ", ".join(title)
+    if "text" in sample:
+        yield f"  {shorten(sample['text'])}"
+    for voter in voters.to_dict("records"):
+        side = "for" if voter["contribution"] > 0 else "against"
+        parts = [
+            f"  {side:7} {voter['contribution']:+9.4f}",
+            f"similarity {voter['similarity']:8.3f}",
+            f"{voter['reference']:6} {voter['position']:<7}",
+        ]
+        if "label" in voter:
+            parts.append(f"label {voter['label']}")
+        if "text" in voter:
+            parts.append(shorten(voter["text"]))
+        yield "  ".join(parts).rstrip()

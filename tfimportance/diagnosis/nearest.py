@@ -1,0 +1,55 @@
+"""The nearest rows of a large pool, block by block."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+
+from tfimportance._checks import Array
+from tfimportance.importance.tiles import TARGET_TILE
+
+
+def nearest_rows(
+    queries: Array,
+    blocks: Iterable[Array],
+    direction: Callable[[Array], Array],
+    *,
+    m: int = 1,
+    keys: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array]:
+    """Returns the rows with the largest dot products with each query.
+
+    One tile of the products exists at a time.
+
+    Args:
+        queries: `(num_queries, embedding_dim)` float32.
+        blocks: Matrices of rows in order.
+        direction: Makes the vectors of a block that are multiplied.
+        m: Rows to find for each query.
+        keys: `(num_queries,)` and `(num_rows,)`: a query does not see the
+            rows that have its key.
+
+    Returns:
+        `(num_queries, m)` int64 row numbers, the nearest first and the
+        earlier one where two tie, -1 where there are no more; and their dot
+        products, float32, -inf there.
+    """
+    best = np.full((len(queries), m), -np.inf, np.float32)
+    number = np.full((len(queries), m), -1)
+    start = 0
+    for block in blocks:
+        vectors = direction(block)
+        stop = start + len(block)
+        for first in range(0, len(queries), TARGET_TILE):
+            tile = slice(first, first + TARGET_TILE)
+            dot = tf.matmul(queries[tile], vectors, transpose_b=True)
+            if keys is not None:
+                is_hidden = keys[0][tile, None] == keys[1][start:stop]
+                dot = tf.where(is_hidden, np.float32(-np.inf), dot)
+            found, index = tf.math.top_k(dot, min(m, len(block)))
+            numbers = np.hstack([number[tile], start + index.numpy()])
+            kept, place = tf.math.top_k(np.hstack([best[tile], found]), m)
+            best[tile] = kept
+            number[tile] = np.take_along_axis(numbers, place.numpy(), axis=1)
+        start = stop
+    return np.where(np.isinf(best), -1, number), best

@@ -1,0 +1,158 @@
+"""The rows whose labels are most likely wrong, for a person to review."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.linear_model import LogisticRegression
+
+from tfimportance._checks import (
+    Array,
+    check_count,
+    check_finite,
+    check_length,
+)
+from tfimportance.diagnosis.common import (
+    complete_settings,
+    described,
+    poll_of,
+    texts_of_voters,
+)
+from tfimportance.diagnosis.nearest import nearest_rows
+from tfimportance.importance import importance_scores
+from tfimportance.importance.modes import as_labels
+from tfimportance.importance.polls import Poll
+from tfimportance.importance.sources import read_blocks, take_rows
+
+
+def label_errors(
+    embeddings: Any,
+    target_embeddings: Any,
+    *,
+    labels: ArrayLike,
+    target_labels: ArrayLike,
+    top: int = 20,
+    importance: ArrayLike | None = None,
+    texts: Any = None,
+    target_texts: Any = None,
+    **settings: Any,
+) -> pd.DataFrame:
+    """Returns the rows of the lowest label-signed importance, to review.
+
+    The suspicion is calibrated on the pool itself: with the label taken out
+    of the importance, `f_i = y_i * importance_i` says which label the voters
+    expect, and one logistic regression of the labels on f turns it into
+    probabilities. Of the rows with suspicion 0.8, eight in ten carry the
+    other label. It is what the voters expect, not a verdict.
+
+    Args:
+        embeddings: As in `importance_scores`; so are the next three.
+        target_embeddings: `(num_targets, embedding_dim)`.
+        labels: `(num_samples,)` of 0 and 1.
+        target_labels: `(num_targets,)` of 0 and 1, both present.
+        top: Rows to return (all, if there are fewer).
+        importance: `(num_samples,)` label-signed scores, where they are there
+            already; otherwise they are computed.
+        texts: `(num_samples,)` strings or the pool's `Examples`.
+        target_texts: `(num_targets,)` strings or the target's `Examples`.
+        **settings: Further arguments of `importance_scores`.
+
+    Returns:
+        A row for each suspect, the lowest importance first and the earlier
+        row where two tie: `row`, `id` and `text` if known, `label`,
+        `importance`, `suspicion` in [0, 1], and the most similar target or
+        pool row that has the other label: `evidence_reference`
+        (`"target"`, `"pool"`), `evidence_position`, `evidence_similarity`
+        and `evidence_text`.
+
+    Raises:
+        InputError: Where shapes, labels or settings do not fit.
+
+    Example:
+        >>> import tfimportance as tfi
+        >>> samples = [[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [0.2, 1.0]]
+        >>> errors = tfi.label_errors(samples, [[1, 0.1], [0.1, 1]],
+        ...     labels=[1, 0, 0, 0], target_labels=[1, 0], top=1)
+        >>> errors[["row", "label", "evidence_reference"]]
+           row  label evidence_reference
+        0    1      0             target
+    """
+    check_count("top", top)
+    settings = complete_settings(
+        {**settings, "labels": labels, "target_labels": target_labels},
+        without=("mode", "target_groups"),
+    )
+    settings["mode"] = "label_signed"
+    poll = poll_of(embeddings, target_embeddings, settings)
+    if importance is None:
+        importance = importance_scores(
+            embeddings, target_embeddings, **settings
+        )
+    scores = np.asarray(importance, np.float64)
+    check_length("importance", scores, poll.num_samples, "embeddings")
+    check_finite("importance", scores)
+    label = as_labels("labels", labels, poll.num_samples, both=True)
+    rows = np.argsort(scores, kind="stable")[:top]
+    known = described("texts", texts, poll.num_samples, rows)
+    columns = {
+        "row": rows,
+        **({"id": known.pop("id")} if "id" in known else {}),
+        "label": label[rows],
+        **known,
+        "importance": scores[rows],
+        "suspicion": _suspicion(scores, label)[rows],
+    }
+    place = _evidence(rows, label, np.asarray(target_labels), embeddings, poll)
+    is_target, position, similarity = place
+    columns |= {
+        "evidence_reference": np.where(is_target, "target", "pool"),
+        "evidence_position": position,
+        "evidence_similarity": similarity,
+    }
+    if texts is not None or target_texts is not None:
+        columns["evidence_text"] = texts_of_voters(
+            is_target, position, poll, texts, target_texts
+        )
+    return pd.DataFrame(columns)
+
+
+def _evidence(
+    rows: Array, label: Array, target_label: Array, embeddings: Any, poll: Poll
+) -> tuple[Array, Array, Array]:
+    """Returns the nearest voter of the other label for each row.
+
+    Returns:
+        `(len(rows),)` each: whether it is a target, its row number there,
+        and its similarity.
+    """
+    distinct, place = np.unique(rows, return_inverse=True)
+    taken = take_rows("embeddings", embeddings, distinct)
+    queries = poll.direction(taken)[place]
+    found = [
+        nearest_rows(
+            queries,
+            read_blocks(name, source),
+            poll.direction,
+            keys=(label[rows], labels),
+        )
+        for name, source, labels in (
+            ("target_embeddings", poll.target, target_label),
+            ("embeddings", embeddings, label),
+        )
+    ]
+    (target, target_dot), (pool, pool_dot) = found
+    is_target = target_dot >= pool_dot
+    position = np.where(is_target, target, pool)
+    similarity = poll.similarity(np.maximum(target_dot, pool_dot))
+    return is_target[:, 0], position[:, 0], similarity[:, 0]
+
+
+def _suspicion(scores: Array, label: Array) -> Array:
+    """Returns `(num_samples,)` probabilities of the other label."""
+    expected = np.where(label == 1, scores, -scores)[:, None]
+    spread = expected.std() or 1.0
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
+    model.fit(expected / spread, label)
+    positive = model.predict_proba(expected / spread)[:, 1]
+    return np.asarray(np.where(label == 1, 1 - positive, positive))
