@@ -168,7 +168,8 @@ class SequenceEncoder(keras.layers.Layer):
         positions: int = 50,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Autocasting would round ids that come as floats to half precision.
+        super().__init__(autocast=False, **kwargs)
         check_count("vocabulary_size", vocabulary_size, at_least=2)
         check_count("dim", dim)
         self.vocabulary_size = vocabulary_size

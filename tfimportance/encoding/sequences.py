@@ -99,15 +99,16 @@ def model_embeddings(
     Args:
         model: A functional or sequential model.
         features: What the model takes, `num_samples` rows.
-        layer: Name of a layer with output `(batch, dim)`.
+        layer: Name of a layer with output `(batch, dim)`; where it is used
+            more than once, the first use counts.
         batch_size: Rows in one batch.
 
     Returns:
         Float32 `(num_samples, dim)`.
 
     Raises:
-        InputError: There is no such layer, it is used more than once, or its
-            output is no matrix.
+        InputError: There is no such layer, its output is no matrix, or the
+            model is of another kind.
     """
     check_count("batch_size", batch_size)
     check_choice("layer", layer, [each.name for each in model.layers])
@@ -116,10 +117,9 @@ def model_embeddings(
         part = keras.Model(model.input, output)
     except (AttributeError, ValueError) as error:
         raise fail(
-            "`layer` must be used exactly once, in a functional or sequential "
-            "model.",
-            f"layer={layer!r} of {model.name!r}",
-            "Name the layer after it.",
+            "`model` must be a functional or sequential model with inputs.",
+            f"model={model.name!r} of type {type(model).__name__}",
+            "Call such a model on the features yourself.",
         ) from error
     if len(output.shape) != 2:
         raise fail(
