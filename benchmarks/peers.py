@@ -8,6 +8,7 @@ Runs in an environment of its own and with whatever of it can be imported:
 
 import importlib.metadata
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -107,13 +108,17 @@ def cleanlab_shapley(
 
 
 def pydvl_shapley(
-    x: Array, t: Array, label: Array, target_label: Array
+    x: Array,
+    t: Array,
+    label: Array,
+    target_label: Array,
+    samples: int = SHAPLEY,
 ) -> Array:
     """KNN-Shapley, 512 of the samples, extrapolated."""
     from pydvl.valuation import Dataset, KNNShapleyValuation
     from sklearn.neighbors import KNeighborsClassifier
 
-    train = Dataset(x[:SHAPLEY], label[:SHAPLEY])
+    train = Dataset(x[:samples], label[:samples])
     valuation = KNNShapleyValuation(
         KNeighborsClassifier(10), Dataset(t, target_label), progress=False
     )
@@ -142,8 +147,29 @@ def say(message: object) -> None:
     print("json:" + json.dumps(message), flush=True)
 
 
+def attempt(name: str, num_samples: int) -> None:
+    """Values random samples once, in at most 20 GB; says the seconds."""
+    resource.setrlimit(resource.RLIMIT_AS, (20 * 2**30, 20 * 2**30))
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((num_samples, 64), np.float32)
+    t = rng.standard_normal((1_000, 64), np.float32)
+    work = {
+        "x": x,
+        "t": t,
+        "label": (x[:, 0] > 0).astype(int),
+        "target_label": (t[:, 0] > 0).astype(int),
+    }
+    options = {"samples": num_samples} if name == "pyDVL" else {}
+    start = time.perf_counter()
+    PEERS[name][0](**work, **options)
+    say(time.perf_counter() - start)
+
+
 def main() -> None:
     """Says which peers there are, then works for each name that is read."""
+    if sys.argv[1] == "--attempt":
+        attempt(sys.argv[2], int(sys.argv[3]))
+        return
     work = dict(np.load(sys.argv[1]))
     notes, missing = {}, {}
     for name, (function, package, _) in PEERS.items():

@@ -1,7 +1,8 @@
-"""How fast and how exact the importance scores are, in four tables.
+"""How fast and how exact the importance scores are, in five tables.
 
     python benchmarks/similarity.py share        # of the bare matrix product
     python benchmarks/similarity.py peers        # the same work elsewhere
+    python benchmarks/similarity.py largest      # until the peers give up
     python benchmarks/similarity.py growth       # 1e4 to 4e6 samples
     python benchmarks/similarity.py compression  # 1e5 targets as a few
     python benchmarks/similarity.py              # all of them
@@ -54,6 +55,7 @@ def main() -> None:
     tables = {
         "share": share_table,
         "peers": peers_table,
+        "largest": largest_table,
         "growth": growth_table,
         "compression": compression_table,
     }
@@ -160,12 +162,8 @@ class Peers:
 
     def __init__(self, folder: Path, **arrays: Array) -> None:
         np.savez(folder / "work.npz", **arrays)
-        own = HERE.parent / ".venv-peers/bin/python"
-        python = os.environ.get(
-            "PEERS_PYTHON", str(own) if own.exists() else sys.executable
-        )
         self.process = subprocess.Popen(
-            [python, HERE / "peers.py", folder / "work.npz"],
+            [peers_python(), HERE / "peers.py", folder / "work.npz"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -195,6 +193,41 @@ class Peers:
             if line.startswith("json:"):
                 return json.loads(line[5:])
         raise RuntimeError("the process with the peers ended")
+
+
+def peers_python() -> str:
+    """Returns the interpreter of `.venv-peers`, where there is one."""
+    own = HERE.parent / ".venv-peers/bin/python"
+    here = str(own) if own.exists() else sys.executable
+    return os.environ.get("PEERS_PYTHON", here)
+
+
+def largest_table() -> None:
+    """Prints how many samples the valuation libraries bear, by doubling."""
+    rows = []
+    for name in ("cleanlab", "pyDVL"):
+        done, num_samples, end = "none", 4_096, ""
+        while not end:
+            command = [peers_python(), HERE / "peers.py", "--attempt", name]
+            try:
+                answer = subprocess.run(
+                    [*command, str(num_samples)],
+                    capture_output=True,
+                    text=True,
+                    timeout=120,
+                    check=True,
+                )
+            except subprocess.TimeoutExpired:
+                end = f"{num_samples:,}: longer than 2 minutes"
+            except subprocess.CalledProcessError as problem:
+                reason = problem.stderr.strip().splitlines()[-1]
+                end = f"{num_samples:,}: {reason[:80]}"
+            else:
+                seconds = json.loads(answer.stdout.split("json:")[1])
+                done = f"{num_samples:,} in {seconds:.1f} s"
+                num_samples *= 2
+        rows.append((name, done, end))
+    print_table(("library", "largest finished", "what ended it"), rows)
 
 
 def growth_table() -> None:
