@@ -96,9 +96,13 @@ def evaluate(
     )
 
 
-def predict_probability(model: Any, features: Any) -> Array:
+def predict_probability(
+    model: Any, features: Any, *, batch_size: int = 4096
+) -> Array:
     """Returns a Keras model's `(num_samples,)` probabilities, float64."""
-    output = np.asarray(model.predict(features, batch_size=4096, verbose=0))
+    output = np.asarray(
+        model.predict(features, batch_size=batch_size, verbose=0)
+    )
     if output.ndim == 2 and output.shape[1] == 1:
         output = output[:, 0]
     if output.ndim != 1:

@@ -1,0 +1,177 @@
+"""Where the batches of an epoch come from.
+
+The order of an epoch is a function of (seed, epoch), and its weights are those
+in use when it begins: a broken run can go on where it was, and weights can
+change from one epoch to the next.
+"""
+
+import hashlib
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfimportance._checks import Array
+
+
+class RowBatches:
+    """Arrays in memory, shuffled anew for each epoch.
+
+    Attributes:
+        features: The structure of tensors that the model takes.
+        labels: `(num_samples,)` tensor.
+        sample_weight: `(num_samples,)` float32, or None. Another array put
+            here is in use from the next epoch on.
+    """
+
+    def __init__(
+        self,
+        features: Any,
+        labels: Any,
+        sample_weight: Array | None,
+        *,
+        batch_size: int,
+        seed: int | None,
+    ) -> None:
+        self.features = as_tensors(features)
+        self.labels = as_tensors(labels)
+        self.sample_weight = sample_weight
+        self._epoch = 0
+        self._batch_size = batch_size
+        # `keras.utils.set_random_seed` governs this generator, too.
+        self._seed = random.getrandbits(32) if seed is None else seed
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+    def begin(self, epoch: int) -> None:
+        """Says which epoch, counted from 0, is iterated next."""
+        self._epoch = epoch
+
+    def first(self) -> Any:
+        """Returns the features of one row, to build a model with."""
+        return keras.tree.map_structure(lambda x: x[:1], self.features)
+
+    def fingerprint(self) -> str:
+        """Returns a digest of all rows, labels and the weights in use."""
+        return fingerprint((self.features, self.labels, self.sample_weight))
+
+    def dataset(self) -> tf.data.Dataset:
+        """Returns batches `(x, y)` or, with weights, `(x, y, weight)`.
+
+        Python is asked once an epoch, for its order and weights; all else
+        runs inside tf.data.
+        """
+        count = len(self)
+        spec = [tf.TensorSpec([count], tf.int64)]
+        if self.sample_weight is not None:
+            spec.append(tf.TensorSpec([count], tf.float32))
+        steps = -(-count // self._batch_size)
+        epoch = tf.data.Dataset.from_generator(
+            self._rows, output_signature=tuple(spec)
+        )
+        batches = epoch.flat_map(self._batches)
+        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _rows(self) -> Iterator[tuple[Array, ...]]:
+        generator = np.random.default_rng([self._seed, self._epoch])
+        order = generator.permutation(len(self))
+        if self.sample_weight is None:
+            yield (order,)
+        else:
+            yield order, self.sample_weight[order]
+
+    def _batches(self, order: Any, *weight: Any) -> tf.data.Dataset:
+        data = (self.features, self.labels)
+
+        def batch(start: Any) -> Any:
+            part = slice(start, start + self._batch_size)
+            rows = keras.tree.map_structure(
+                lambda x: tf.gather(x, order[part]), data
+            )
+            return (*rows, *(each[part] for each in weight))
+
+        starts = tf.data.Dataset.range(0, len(self), self._batch_size)
+        return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+class GivenBatches:
+    """The user's own `tf.data.Dataset` or `keras.utils.PyDataset`.
+
+    A set with a method `set_epoch` is told the number of each epoch, from 0,
+    before it begins.
+    """
+
+    sample_weight: Array | None = None  # it is in the batches
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def begin(self, epoch: int) -> None:
+        """Says which epoch, counted from 0, is iterated next."""
+        if hasattr(self.data, "set_epoch"):
+            self.data.set_epoch(epoch)
+
+    def first(self) -> Any:
+        """Returns the features of one batch, to build a model with."""
+        return keras.utils.unpack_x_y_sample_weight(next(iter(self.data)))[0]
+
+    def fingerprint(self) -> str:
+        """Returns what can be told of the set without reading it."""
+        spec = getattr(self.data, "element_spec", type(self.data).__name__)
+        if isinstance(self.data, tf.data.Dataset):
+            return f"{spec}, {int(self.data.cardinality())} batches"
+        return f"{spec}, {self.data.num_batches} batches"
+
+    def dataset(self) -> Any:
+        """Returns the set as it is."""
+        return self.data
+
+
+Batches = RowBatches | GivenBatches
+
+
+class BeginEpoch(keras.callbacks.Callback):
+    """Tells the source of batches which epoch begins."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self.batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Called by Keras before it iterates the data."""
+        self.batches.begin(epoch)
+
+
+def as_tensors(structure: Any) -> Any:
+    """Returns arrays as tensors, floats in Keras' default type."""
+
+    def convert(leaf: Any) -> Any:
+        with tf.device("CPU"):
+            tensor = leaf
+            if not tf.is_tensor(leaf):
+                tensor = tf.convert_to_tensor(np.asarray(leaf))
+            if tensor.dtype.is_floating:
+                tensor = tf.cast(tensor, keras.config.floatx())
+        return tensor
+
+    # tf.data takes a list for one tensor, Keras for several inputs.
+    return keras.tree.map_structure(
+        convert, keras.tree.lists_to_tuples(structure)
+    )
+
+
+def fingerprint(structure: Any) -> str:
+    """Returns a digest of all values in a structure of arrays."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in tf.nest.flatten(
+        as_tensors(structure), expand_composites=True
+    ):
+        digest.update(f"{tensor.dtype.name}{tensor.shape}".encode())
+        rows = tf.raw_ops.Fingerprint(data=tensor, method="farmhash64")
+        digest.update(rows.numpy().tobytes())
+    return digest.hexdigest()
