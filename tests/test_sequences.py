@@ -213,8 +213,21 @@ def test_bad_layers():
 
     class Own(keras.Model):
         def __init__(self):
-            super().__init__(name="own")
+            super().__init__()
             self.embedding = keras.layers.Dense(2, name="embedding")
 
-    with pytest.raises(InputError, match=r"functional.*'own' of type Own"):
-        model_embeddings(Own(), HISTORY)
+    unbuilt = keras.Sequential([keras.layers.Dense(2, name="embedding")])
+    for model, kind in ((Own(), "Own"), (unbuilt, "Sequential")):
+        with pytest.raises(InputError, match=f"functional.* of type {kind}"):
+            model_embeddings(model, HISTORY)
+
+
+def test_a_layer_of_a_sequential_model():
+    hidden = keras.layers.Dense(2, activation="relu")
+    model = keras.Sequential([keras.Input((3,)), hidden, keras.layers.Dense(1)])
+    x = rng.standard_normal((5, 3)).astype(np.float32)
+    result = model_embeddings(model, x, layer=hidden.name)
+    kernel, bias = hidden.get_weights()
+    np.testing.assert_allclose(
+        result, np.maximum(x @ kernel + bias, 0), rtol=1e-5, atol=1e-6
+    )

@@ -114,7 +114,8 @@ def model_embeddings(
     check_choice("layer", layer, [each.name for each in model.layers])
     try:
         output = model.get_layer(layer).output
-        part = keras.Model(model.input, output)
+        is_plain = isinstance(model, keras.Sequential)
+        inputs = model.inputs[0] if is_plain else model.input
     except (AttributeError, ValueError) as error:
         raise fail(
             "`model` must be a functional or sequential model with inputs.",
@@ -126,6 +127,7 @@ def model_embeddings(
             "`layer` must give one vector (batch, dim) for each row.",
             f"layer={layer!r} with output {tuple(output.shape)}",
         )
+    part = keras.Model(inputs, output)
     values = part.predict(features, batch_size=batch_size, verbose=0)
     return np.ascontiguousarray(values, np.float32)
 
