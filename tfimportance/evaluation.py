@@ -205,14 +205,9 @@ def auc_difference(
     Source: E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44, 1988;
     clusters: N. Obuchowski, Biometrics 53, 1997.
     """
-    if len(scores) != len(baseline_scores) or not len(scores):
-        raise fail(
-            "`scores` and `baseline_scores` must hold one array for each of "
-            "the same seeds.",
-            f"{len(scores)} and {len(baseline_scores)} arrays",
-        )
-    label, ours, groups = _checked(labels, scores, group)
-    _, theirs, _ = _checked(labels, baseline_scores, group)
+    label, ours, theirs, groups = paired_scores(
+        labels, scores, baseline_scores, group
+    )
     pairs = [
         (_auc_and_influence(label, a), _auc_and_influence(label, b))
         for a, b in zip(ours, theirs, strict=True)
@@ -224,6 +219,23 @@ def auc_difference(
         variance += float(differences.var(ddof=1)) / len(differences)
     mean = float(differences.mean())
     return mean, _interval(mean, variance)
+
+
+def paired_scores(
+    labels: ArrayLike,
+    scores: Sequence[ArrayLike],
+    baseline_scores: Sequence[ArrayLike],
+    group: ArrayLike | None,
+) -> tuple[Array, list[Array], list[Array], Array]:
+    """Returns the checked labels, both sides' scores and group numbers."""
+    if len(scores) != len(baseline_scores) or not len(scores):
+        raise fail(
+            "`scores` and `baseline_scores` must hold one array for each of "
+            "the same seeds.",
+            f"{len(scores)} and {len(baseline_scores)} arrays",
+        )
+    label, ours, groups = _checked(labels, scores, group)
+    return label, ours, _checked(labels, baseline_scores, group)[1], groups
 
 
 def best_f1_threshold(labels: ArrayLike, probability: ArrayLike) -> float:
