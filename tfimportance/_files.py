@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,8 @@ def staged_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending is kept, for writers that choose the format by it.
-    stage = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    writer = f"{os.getpid()}-{threading.get_ident()}"
+    stage = path.with_name(f".{path.stem}-{writer}{path.suffix}")
     try:
         yield stage
         os.replace(stage, path)

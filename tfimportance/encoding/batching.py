@@ -1,22 +1,27 @@
 """Embeddings of all samples, where each different text is encoded once."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
-from tqdm import tqdm
 
 from tfimportance._checks import Array, check_count, fail
-from tfimportance.encoding.fields import (
-    combine_embeddings,
-    field_mode,
-    join_texts,
-)
+from tfimportance._files import check_writable, staged_file
+from tfimportance.encoding.cache import Cache, open_cache, text_keys
+from tfimportance.encoding.fields import combine_embeddings, field_mode
+from tfimportance.encoding.running import check_values, encode_batches
+from tfimportance.encoding.texts import distinct_texts, joined, text_columns
 
 # Rows combined at a time, so that only the result is as long as the data.
-_ROWS = 65536
+_ROWS = 16384
+
+Allocate = Callable[[tuple[int, int]], Array]
 
 
 def encode(
@@ -25,12 +30,25 @@ def encode(
     *,
     fields: str = "auto",
     batch_size: int | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    output: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Array:
     """Returns the embeddings of `examples`, one row for each.
 
-    Each different text of a column is encoded once, the longest first, so
-    that a batch holds texts of like length and pads little.
+    Each different text is encoded once, also when it stands in several
+    columns; the longest first, so that a batch holds texts of like length and
+    pads little.
+
+    With `cache`, embeddings are kept on disk under the hash of the text and
+    the `fingerprint` of the encoder, which says what changes an embedding: a
+    second call encodes nothing that is there, and a changed encoder starts
+    anew. Several processes may use one folder. A killed run loses at most the
+    last ten seconds of work. When it is started again on the same examples it
+    forms the same batches, and so gives the same bytes as an unbroken run, if
+    the encoder gives the same bytes for the same batch, as the shipped ones do
+    on one machine. Other examples, or a cache that held some of the texts
+    before, may form other batches; a float's last digits can differ then.
 
     Example:
         >>> from tfimportance.encoding import load_encoder
@@ -47,134 +65,135 @@ def encode(
             `interaction` (the default for two columns, and why), `concat` or
             `mean`; see `combine_fields`.
         batch_size: Different texts in one batch; None takes what suits the
-            encoder.
-        progress: Whether to show a bar with texts/s where the output is a
-            terminal.
+            encoder: fewer long texts than short ones for a backbone.
+        cache: Folder that keeps embeddings between calls; made when missing.
+        output: A new `.npy` file for the result, which then needs no memory:
+            only texts and positions are in memory, and on disk beside the file
+            there is room for the different embeddings while it is written.
+        progress: Whether to show a bar, with the texts done, texts/s and the
+            time left by the amount of text, where the output is a terminal.
 
     Returns:
         Float32 `(num_samples, dim)`, C-contiguous and finite; `dim` doubles
         with `interaction` and is multiplied by the columns with `concat`.
+        With `output` a read-only map of the file.
 
     Raises:
         InputError: There is no text, one is not a string, `fields` does not
-            suit the columns, or the encoder returns another shape than
-            `(batch, dim)`, a NaN or an infinity.
+            suit the columns, the encoder returns another shape than
+            `(batch, dim)`, a NaN or an infinity, `cache` is given for an
+            encoder without a fingerprint, or a path cannot be written.
     """
-    columns = _columns(examples)
+    columns = text_columns(examples)
     mode = field_mode(fields, len(columns))
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    known = None if cache is None else open_cache(cache, encoder)
+    path = None if output is None else _npy_path(output)
     if mode == "join" and len(columns) > 1:
-        columns = [join_texts([_tensor(column) for column in columns]).numpy()]
-    if batch_size is None:
-        batch_size = int(getattr(encoder, "batch_size", 256))
-    check_count("batch_size", batch_size)
-    parts = [pd.factorize(column) for column in columns]
-    total = sum(len(different) for _, different in parts)
-    with tqdm(
-        total=total,
-        desc="encode",
-        unit=" texts",
-        disable=None if progress else True,
-    ) as bar:
-        tables = [
-            _encode_different(encoder, different, batch_size, bar)
-            for _, different in parts
-        ]
-    codes = [code for code, _ in parts]
-    if mode == "join":
-        return tables[0][codes[0]]
-    return _combine(tables, codes, mode)
+        columns = [joined(columns)]
+    codes, texts = distinct_texts(columns)
+    direct = mode == "join" and len(texts) == codes.shape[1]
+    with ExitStack() as stack:
+        result_at = table_at = _in_memory
+        if path is not None:
+            stage = stack.enter_context(staged_file(path))
+            result_at = table_at = partial(_npy_file, stage)
+            if not direct:
+                scratch = stack.enter_context(TemporaryFile(dir=path.parent))
+                table_at = partial(_unnamed_file, scratch)
+        table = _Table(len(texts), table_at)
+        _fill(table, encoder, texts, known, batch_size, progress)
+        result = table.values
+        if not direct:
+            result = _assemble(table.values, codes, mode, result_at)
+    return result if path is None else np.load(path, mmap_mode="r")
 
 
-def _columns(examples: Any) -> list[Array]:
-    """Returns the text columns as object arrays `(num_samples,)` of str."""
-    texts = getattr(examples, "text", None)
-    columns = texts if isinstance(texts, dict) else {"examples": examples}
-    if isinstance(examples, str):
+def _npy_path(output: str | os.PathLike[str]) -> Path:
+    path = Path(output)
+    if path.suffix != ".npy" or path.is_dir():
         raise fail(
-            "`examples` must be Examples or a sequence of strings.",
-            f"examples={examples!r}",
-            "Put the text into a list.",
+            "`output` must be a file that ends in .npy.",
+            f"output={str(path)!r}",
         )
-    return [_column(name, column) for name, column in columns.items()]
+    check_writable("output", path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
-def _column(name: str, texts: Any) -> Array:
-    column = np.asarray(texts, dtype=object)
-    if column.ndim != 1 or not len(column):
-        raise fail(
-            f"`{name}` must hold at least one text, in one dimension.",
-            f"{name}.shape={column.shape}",
-        )
-    if pd.api.types.infer_dtype(column, skipna=False) != "string":
-        row, text = next(
-            (row, text)
-            for row, text in enumerate(column)
-            if not isinstance(text, str)
-        )
-        raise fail(
-            f"`{name}` must hold strings.",
-            f"{text!r} in row {row}",
-            'Replace missing texts by "".',
-        )
-    return column
+def _in_memory(shape: tuple[int, int]) -> Array:
+    return np.empty(shape, np.float32)
 
 
-def _tensor(texts: Sequence[Any] | Array) -> tf.Tensor:
-    # Half of a surrogate pair, which JSON may hold, is no UTF-8: "?".
-    return tf.constant(
-        [
-            text.encode("utf-8", "replace") if isinstance(text, str) else text
-            for text in texts
-        ]
-    )
+def _npy_file(path: Path, shape: tuple[int, int]) -> Array:
+    return np.lib.format.open_memmap(path, "w+", np.float32, shape)
 
 
-def _encode_different(
+def _unnamed_file(file: Any, shape: tuple[int, int]) -> Array:
+    return np.memmap(file, np.float32, "w+", shape=shape)
+
+
+class _Table:
+    """Float32 `(num_texts, dim)`, made when the first rows say `dim`."""
+
+    def __init__(self, num_texts: int, allocate: Allocate) -> None:
+        self._num_texts = num_texts
+        self._allocate = allocate
+        self.values = np.empty((0, 0), np.float32)
+
+    def put(self, rows: Array, values: Array) -> None:
+        """Checks and stores the embeddings `(len(rows), dim)`."""
+        if not len(self.values) and values.ndim == 2:
+            self.values = self._allocate((self._num_texts, values.shape[1]))
+        check_values(values, (len(rows), self.values.shape[1]))
+        self.values[rows] = values
+
+
+def _fill(
+    table: _Table,
     encoder: Callable[[tf.Tensor], Any],
     texts: Array,
-    batch_size: int,
-    bar: Any,
+    cache: Cache | None,
+    batch_size: int | None,
+    progress: bool,
+) -> None:
+    """Puts in what the cache knows, then what the encoder says."""
+    missing = np.ones(len(texts), bool)
+    keys = None if cache is None else text_keys(texts)
+    if cache is not None and keys is not None:
+        for rows, values in cache.find(keys):
+            table.put(rows, values)
+            missing[rows] = False
+    left = np.flatnonzero(missing)
+    batches = encode_batches(
+        encoder,
+        texts[left],
+        batch_size=batch_size,
+        known=len(texts) - len(left),
+        progress=progress,
+    )
+    with cache or nullcontext():
+        for batch, values in batches:
+            rows = left[batch]
+            table.put(rows, values)
+            if cache is not None and keys is not None:
+                cache.add(keys[rows], values)
+
+
+def _assemble(
+    table: Array, codes: Array, mode: str, allocate: Allocate
 ) -> Array:
-    """Returns float32 `(len(texts), dim)`."""
-    order = np.argsort([-len(text) for text in texts], kind="stable")
-    result = np.empty((len(texts), 0), np.float32)
-    for start in range(0, len(texts), batch_size):
-        rows = order[start : start + batch_size]
-        values = np.asarray(encoder(_tensor(texts[rows])), np.float32)
-        if start == 0 and values.ndim == 2:
-            result = np.empty((len(texts), values.shape[1]), np.float32)
-        _check_values(values, (len(rows), result.shape[1]))
-        result[rows] = values
-        bar.update(len(rows))
-    return result
-
-
-def _check_values(values: Array, shape: tuple[int, int]) -> None:
-    if values.shape != shape or not values.shape[1]:
-        raise fail(
-            "`encoder` must return embeddings (batch, dim), dim the same for "
-            "every batch.",
-            f"an output of shape {values.shape} for {shape[0]} texts",
-        )
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        raise fail(
-            "`encoder` must return finite embeddings.",
-            f"NaN or infinity for {(~finite).sum()} of {shape[0]} texts",
-            "Look for a division by zero, perhaps for an empty text.",
-        )
-
-
-def _combine(tables: list[Array], codes: list[Array], mode: str) -> Array:
-    count = len(codes[0])
-    result = np.empty((count, 0), np.float32)
+    """Returns float32 `(num_samples, dim)`, combined block by block."""
+    count = codes.shape[1]
+    result = np.empty((0, 0), np.float32)
     for start in range(0, count, _ROWS):
         rows = slice(start, start + _ROWS)
-        values = combine_embeddings(
-            [table[c[rows]] for table, c in zip(tables, codes, strict=True)],
-            mode,
-        )
+        columns = [table[code[rows]] for code in codes]
+        values = columns[0]
+        if mode != "join":
+            values = combine_embeddings(columns, mode).numpy()
         if start == 0:
-            result = np.empty((count, values.shape[1]), np.float32)
-        result[rows] = values.numpy()
+            result = allocate((count, values.shape[1]))
+        result[rows] = values
     return result
