@@ -57,7 +57,10 @@ class RowBatches:
 
     def fingerprint(self) -> str:
         """Returns a digest of all rows, labels and the weights in use."""
-        return fingerprint((self.features, self.labels, self.sample_weight))
+        data = (self.features, self.labels)
+        if self.sample_weight is None:
+            return fingerprint(data)
+        return fingerprint((*data, self.sample_weight))
 
     def dataset(self) -> tf.data.Dataset:
         """Returns batches `(x, y)` or, with weights, `(x, y, weight)`.
