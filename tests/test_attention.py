@@ -173,6 +173,14 @@ def test_neither_side_nor_amount_of_padding_counts():
     assert np.abs(results[0] - encoder()(np.array([[2, 4, 1]]))).max() > 0.01
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_ids_that_are_not_in_the_table_count_as_padding(jit_compile):
+    call = tf.function(encoder(), jit_compile=jit_compile)
+    expected = encoder()(np.array([[4, 1], [0, 0]]))
+    result = call(tf.constant([[4, 6, -1, 1], [99, 0, 6, -7]]))
+    np.testing.assert_allclose(result, expected, rtol=2e-5)
+
+
 def test_a_sequence_of_one_is_the_row_of_the_table():
     ids = np.array([[5], [2]])
     np.testing.assert_allclose(encoder()(ids), TABLE[[5, 2]], rtol=1e-6)

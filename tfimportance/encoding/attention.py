@@ -144,7 +144,8 @@ class SequenceEncoder(keras.layers.Layer):
 
     Args:
         vocabulary_size: Ids lie in `[0, vocabulary_size)`, as in
-            `keras.layers.Embedding`; 0 is padding, wherever it stands.
+            `keras.layers.Embedding`; 0 is padding, wherever it stands, and
+            ids outside count as padding.
         dim: Length of the embedding.
         positions: As in `AttentionPooling`.
         **kwargs: Passed to `keras.layers.Layer` (`name`, `dtype`).
@@ -189,13 +190,19 @@ class SequenceEncoder(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Returns the `(batch, dim)` embeddings of `(batch, length)` ids."""
-        ids = tf.cast(inputs, tf.int32)
+        ids = self._known(inputs)
         return self.pooling(self.items(ids), mask=ids != 0)
 
     def attention(self, inputs: Any) -> Any:
         """Returns the `(batch, length)` shares of the items, to look at."""
-        ids = tf.convert_to_tensor(inputs)
+        ids = self._known(inputs)
         return self.pooling.attention(self.items(ids), ids != 0)
+
+    def _known(self, inputs: Any) -> Any:
+        # Without this a GPU would read zeros and XLA the table's last row.
+        ids = tf.cast(inputs, tf.int32)
+        is_known = (ids > 0) & (ids < self.vocabulary_size)
+        return tf.where(is_known, ids, tf.zeros_like(ids))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Returns None: the output has no positions left."""

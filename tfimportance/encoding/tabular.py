@@ -51,7 +51,8 @@ def fit_columns(
       known values (a constant column gives 0). A missing value gives 0, as if
       it were the mean.
     - `categorical`: one column for each category, and one for all categories
-      that were not there. Missing is "" and so a category like others.
+      that were not there (the text "[UNK]" too). Missing is "" and so a
+      category like others.
     - `hashed`: as many columns as named for each, a category falls in one
       of them by its hash. For columns of many categories.
 
@@ -72,7 +73,8 @@ def fit_columns(
     Args:
         columns: `Examples` with `columns`, a pandas frame, or column name to
             `(num_samples,)` values.
-        numeric: Columns of numbers, finite or missing.
+        numeric: Columns of numbers, finite or missing, to the seven digits of
+            float32.
         categorical: Columns of texts, whole numbers or booleans.
         hashed: Column name to number of bins.
 
@@ -86,8 +88,8 @@ def fit_columns(
         **{name: _numbers(name, columns) for name in numeric},
         **{name: _texts(name, columns) for name in [*categorical, *hashed]},
     }
-    make = keras.utils.FeatureSpace
-    space = make(
+    _check_lengths(values)
+    space = keras.utils.FeatureSpace(
         features={
             **{name: _normalised(name, values[name]) for name in numeric},
             **{name: _one_hot(name, values[name]) for name in categorical},
@@ -95,7 +97,6 @@ def fit_columns(
         },
         output_mode="concat",
     )
-    _check_lengths(values)
     # All layers are fitted already: this says so, and Keras reads no data.
     space.build_from_config({})
     space.get_encoded_features()
