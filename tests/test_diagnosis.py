@@ -8,7 +8,7 @@ import tfimportance as tfi
 from tfimportance import InputError
 from tfimportance.diagnosis.discovery import two_means_threshold
 from tfimportance.diagnosis.nearest import nearest_rows
-from tfimportance.importance import TopM, compress_targets
+from tfimportance.importance import Attention, TopM, compress_targets
 from tfimportance.importance.tiles import BLOCK, TARGET_TILE
 
 rng = np.random.default_rng(11)
@@ -19,7 +19,7 @@ TARGET_LABEL = (rng.random(len(T)) < 0.3).astype(int)
 LABELS = {"labels": LABEL, "target_labels": TARGET_LABEL}
 TEXTS = np.array([f"sample {i}" for i in range(len(X))], object)
 TARGET_TEXTS = [f"target {t}" for t in range(len(T))]
-REDUCTIONS = ["mean", "max", "top_m", "attention"]
+REDUCTIONS = ["mean", "max", TopM(4), Attention(0.4)]
 
 
 def sums(explanation):
@@ -261,6 +261,25 @@ def test_label_errors_finds_planted_ones_with_evidence():
         text = "" if is_target else f"sample {position}"
         assert suspect["evidence_text"] == text
     assert set(found["evidence_reference"]) == {"target", "pool"}
+
+
+def test_evidence_from_the_target_comes_before_the_same_from_the_pool():
+    samples = np.array([[3.0, 0], [0, 1], [-1, 0], [0, -1], [2, 0]])
+    table = tfi.label_errors(
+        samples,
+        [[0.0, 1], [1.0, 0]],
+        labels=[1, 1, 1, 0, 0],
+        target_labels=[1, 0],
+        center=False,
+        importance=np.arange(5),
+        top=1,
+    )
+    found = table.iloc[0]
+    assert (found["evidence_reference"], found["evidence_position"]) == (
+        "target",
+        1,
+    )
+    assert found["evidence_similarity"] == pytest.approx(np.sinh(4))
 
 
 def test_suspicion_is_the_calibrated_chance_of_the_other_label():

@@ -340,17 +340,40 @@ def test_one_centroid_for_each_target_is_exact():
     close(importance_scores(X, few), importance_scores(X, T))
 
 
-def test_second_order_factor_lowers_the_error():
-    few = compress_targets(X + 1, T + 1, num_centroids=4, center=False)
-    count = len(few) - 1  # the last one balances the factors
-    direction = reference.unit(X + 1)
-    plain = np.sinh(4 * direction @ few.vectors[:count].T.astype(float))
-    z = reference.argument(X + 1, T + 1)
-    exact = np.sinh(z).mean(axis=1)
-    sizes = few.weight[:count] / few.weight[:count].sum()
-    without = np.linalg.norm(plain @ sizes - exact)
-    near = importance_scores(X + 1, few, center=False)
-    assert np.linalg.norm(near - exact) < 0.8 * without
+def test_one_centroid_has_the_factor_worked_out_by_hand():
+    samples, targets = X[:300] + 1, T + 1  # all samples are probes
+    few = compress_targets(
+        samples, targets, num_centroids=1, scale=6.0, center=False
+    )
+    v, t = reference.unit(samples), reference.unit(targets)
+    middle = t.mean(axis=0)
+    one, all_ = np.sinh(6 * v @ middle), np.sinh(6 * v @ t.T).mean(axis=1)
+    factor = np.linalg.lstsq(one[:, None], all_)[0].item()
+    assert factor > 1.05
+    np.testing.assert_allclose(few.vectors, [middle, 0 * middle], atol=1e-7)
+    expected = [len(T) * factor, len(T) * (1 - factor)]
+    np.testing.assert_allclose(few.weight, expected, rtol=1e-5)
+    error = np.linalg.norm(factor * one - all_) / np.linalg.norm(all_)
+    assert few.relative_error == pytest.approx(error, rel=1e-3)
+
+
+def test_factors_lower_the_error_of_clusters_at_a_large_scale():
+    middle = rng.standard_normal((12, 8))
+    targets = np.repeat(middle, 100, axis=0)
+    targets = targets + 0.25 * rng.standard_normal(targets.shape)
+    samples = rng.standard_normal((500, 8))
+    settings = {"scale": 8.0, "center": False}
+    few = compress_targets(samples, targets, num_centroids=12, **settings)
+    near = importance_scores(samples, few, **settings)
+    # The same cells, each target at its cell's middle.
+    centroids = few.vectors[:-1].astype(np.float64)
+    cell = np.argmax(reference.unit(targets) @ reference.unit(centroids).T, 1)
+    size = np.bincount(cell, minlength=12)
+    plain = np.sinh(8 * reference.unit(samples) @ centroids.T) @ size / 1200
+    exact = reference.similarity(samples, targets, scale=8.0).mean(axis=1)
+    without = np.linalg.norm(plain - exact)
+    error = np.linalg.norm(near - exact)
+    assert error < 0.6 * without
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ A cell c of targets with mean mu and covariance C contributes
 
     mean over t in c of sinh(<x, t>) = sinh(<x, mu>) * (1 + x' C x / 2) + ...
 
-The first-order error is zero because mu is the mean. The second-order term is
-kept as one factor for each cell, with x' C x averaged over the samples, so
-that a compressed target set costs no more than its number of centroids.
+The first-order error is zero because mu is the mean. What follows is kept as
+one factor for each cell, so that a compressed target set costs no more than
+its number of centroids. Averaging `x' C x` over all samples would overstate
+it: where sinh is large, x points along mu, and along mu unit vectors hardly
+spread. So the factor is fitted to the similarities of some samples by least
+squares, which weighs them by `sinh(<x, mu>)^2`.
 """
 
 import math
@@ -38,8 +41,11 @@ _SEEN_PER_CENTROID = 64
 # Above, one cell's remainder is too large for centroids to be of use.
 _LARGEST_SCALE = 20.0
 
-# Samples on which the error is measured and the curvature is averaged.
+# Samples on which the error is measured and the factors are fitted.
 _PROBES = 512
+
+# Members of a cell that the probes look at together.
+_CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class CompressedTargets:
         vectors: `(num_centroids, embedding_dim)` float32 means of the cells
             of centred targets of length 1, and one zero vector a class.
         weight: `(num_centroids,)` float64: targets in the cell, times its
-            second-order factor. The zero vector, which is similar to nothing,
+            fitted factor. The zero vector, which is similar to nothing,
             takes back what the factors add, so that the weights of a class
             sum to its number of targets.
         labels: `(num_centroids,)` of 0 and 1, or `None`.
@@ -222,7 +228,6 @@ def _cells(
     scale: float,
     seed: int,
 ) -> _Cells:
-    moment = probes.T @ probes / len(probes)
     vectors, weights, bounds = [], [], []
     labels: list[int] = []
     for c in np.unique(label):
@@ -230,13 +235,11 @@ def _cells(
         bound, excess = 0.0, 0.0
         for cell in _partition(members, number, seed):
             mean = cell.mean(axis=0)
-            spread = cell - mean
-            variance = np.sum((spread @ moment) * spread) / len(cell)
-            factor = math.exp(scale**2 / 2 * float(variance))
+            factor = _factor(cell, mean, probes, scale)
             vectors.append(mean)
             weights.append(len(cell) * factor)
             excess += len(cell) * (factor - 1)
-            bound += len(cell) * _cell_bound(spread, mean, factor, scale)
+            bound += len(cell) * _cell_bound(cell, mean, factor, scale)
         vectors.append(np.zeros(directions.shape[1]))
         weights.append(-excess)
         bounds.append(bound / len(members))
@@ -262,12 +265,25 @@ def _partition(members: Array, number: int, seed: int) -> list[Array]:
     return np.split(members[order], splits)
 
 
-def _cell_bound(spread: Array, mean: Array, factor: float, scale: float) -> Any:
+def _factor(cell: Array, mean: Array, probes: Array, scale: float) -> float:
+    """Returns by what the similarity to the mean is nearest to the cell's."""
+    centre = np.sinh(scale * np.float64(probes @ mean))
+    exact = np.zeros(len(probes))
+    for start in range(0, len(cell), _CHUNK):
+        members = cell[start : start + _CHUNK]
+        exact += np.sinh(scale * probes @ members.T).sum(axis=1, dtype=float)
+    size = float(centre @ centre)
+    return float(centre @ exact) / len(cell) / size if size > 0 else 1.0
+
+
+def _cell_bound(cell: Array, mean: Array, factor: float, scale: float) -> Any:
     """Returns a bound on the error of one cell, for every vector.
 
     By Taylor with remainder, `|sinh''| <= sinh(scale)`, and the variance along
     any direction is at most the Frobenius norm of the covariance.
     """
-    largest = np.linalg.norm(spread.T @ spread) / len(spread)
+    spread = cell - mean
+    largest = np.linalg.norm(spread.T @ spread) / len(cell)
     remainder = scale**2 / 2 * largest * math.sinh(scale)
-    return remainder + (factor - 1) * math.sinh(scale * np.linalg.norm(mean))
+    change = abs(factor - 1) * math.sinh(scale * np.linalg.norm(mean))
+    return remainder + change
