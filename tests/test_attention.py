@@ -218,6 +218,13 @@ def test_config_round_trips():
     )
 
 
+def test_settings_may_be_numpy_integers():
+    size, dim, positions = np.array([6, 3, 4], np.int32)
+    layer = SequenceEncoder(size, dim=dim, positions=positions, name="user")
+    assert layer.get_config() == encoder().get_config()
+    assert type(layer.get_config()["vocabulary_size"]) is int
+
+
 def test_keras_file_gives_the_same_answers(tmp_path):
     inputs = keras.Input((None, 3))
     outputs = pooling()(keras.layers.Masking()(inputs))

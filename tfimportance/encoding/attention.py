@@ -72,7 +72,7 @@ class AttentionPooling(keras.layers.Layer):
     def __init__(self, *, positions: int = 50, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_count("positions", positions, at_least=0)
-        self.positions = positions
+        self.positions = int(positions)
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
@@ -173,14 +173,18 @@ class SequenceEncoder(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         check_count("vocabulary_size", vocabulary_size, at_least=2)
         check_count("dim", dim)
-        self.vocabulary_size = vocabulary_size
-        self.dim = dim
-        self.positions = positions
+        check_count("positions", positions, at_least=0)
+        self.vocabulary_size = int(vocabulary_size)
+        self.dim = int(dim)
+        self.positions = int(positions)
         self.items = keras.layers.Embedding(
-            vocabulary_size, dim, name="items", dtype=self.dtype_policy
+            self.vocabulary_size,
+            self.dim,
+            name="items",
+            dtype=self.dtype_policy,
         )
         self.pooling = AttentionPooling(
-            positions=positions, name="pooling", dtype=self.dtype_policy
+            positions=self.positions, name="pooling", dtype=self.dtype_policy
         )
 
     def build(self, input_shape: Any) -> None:
