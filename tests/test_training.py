@@ -1,9 +1,11 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import roc_auc_score
+from tensorflow.core.util import event_pb2
 
-from tfimportance import InputError, dense_head, fit
+from tfimportance import InputError, RefreshImportance, dense_head, fit
 
 rng = np.random.default_rng(11)
 X = rng.normal(size=(237, 5)).astype(np.float32)
@@ -154,3 +156,245 @@ def test_a_model_that_is_not_compiled_is_refused():
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
     with pytest.raises(InputError, match="compile"):
         fit(model, X, Y)
+
+
+def two_inputs(left, right):
+    dense = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros")
+    return dense(keras.layers.Multiply()([left, right]))
+
+
+def functional_dict():
+    left = keras.Input((5,), name="left")
+    right = keras.Input((5,), name="right")
+    return keras.Model({"left": left, "right": right}, two_inputs(left, right))
+
+
+def functional_tuple():
+    left, right = keras.Input((5,)), keras.Input((5,))
+    return keras.Model((left, right), two_inputs(left, right))
+
+
+@pytest.mark.parametrize(
+    ("build", "pack"),
+    [
+        (functional_dict, lambda a, b: {"left": a, "right": b}),
+        (functional_tuple, lambda a, b: (a, b)),
+        (functional_tuple, lambda a, b: [a, b]),
+    ],
+    ids=["dict", "tuple", "list"],
+)
+def test_several_inputs_keep_their_rows_together(build, pack):
+    model = build()
+    model.compile(keras.optimizers.SGD(0.3), "binary_crossentropy")
+    features = pack(X, X[:, ::-1].copy())
+    fit(model, features, Y, sample_weight=WEIGHT, epochs=1, batch_size=237)
+    product = X * X[:, ::-1]
+    expected = -0.3 * product.T @ (WEIGHT * (0.5 - Y)) / 237
+    assert model.get_weights()[0][:, 0] == pytest.approx(expected, abs=1e-6)
+
+
+class Batches(keras.utils.PyDataset):
+    """All rows in three batches, each row weighted."""
+
+    def __init__(self):
+        super().__init__()
+        self.told, self.read = [], []
+
+    def __len__(self):
+        return 3
+
+    def set_epoch(self, epoch):
+        self.told.append(epoch)
+
+    def __getitem__(self, step):
+        self.read.append(step)
+        return X[step::3], Y[step::3], WEIGHT[step::3].astype(np.float32)
+
+
+def test_a_set_of_batches_is_read_in_its_own_order():
+    batches, by_hand = Batches(), np.zeros((6, 1))
+    model = logistic()
+    fit(model, batches, epochs=2, validation=(X, Y))
+    assert batches.told == [0, 1]
+    assert batches.read[-6:] == [0, 1, 2, 0, 1, 2]
+    ones = np.c_[X, np.ones(237)]
+    for step in [0, 1, 2, 0, 1, 2]:
+        rows, label = ones[step::3], Y[step::3, None]
+        error = 1 / (1 + np.exp(-rows @ by_hand)) - label
+        error *= WEIGHT[step::3, None]
+        by_hand -= 0.3 * rows.T @ error / len(rows)
+    assert np.vstack(model.get_weights()[:1]) == pytest.approx(
+        by_hand[:5], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_tf_data_set_trains_as_its_arrays_do(weighted):
+    arrays = (X, Y, WEIGHT.astype(np.float32))[: 3 if weighted else 2]
+    data = tf.data.Dataset.from_tensors(arrays)
+    model, other = logistic(), logistic()
+    result = fit(model, data, epochs=3, validation=(X, Y))
+    expected = fit(
+        other,
+        X,
+        Y,
+        sample_weight=WEIGHT if weighted else None,
+        batch_size=237,
+        epochs=3,
+        validation=(X, Y),
+    )
+    for name, curve in expected.history.items():
+        assert result.history[name] == pytest.approx(curve, rel=1e-5)
+
+
+def test_every_row_is_seen_once_an_epoch_in_an_order_of_its_own():
+    seen = []
+
+    class Recorder(keras.layers.Layer):
+        def call(self, inputs):
+            tf.py_function(lambda x: seen.append(x.numpy()[:, 0]), [inputs], [])
+            return inputs
+
+    def orders(seed):
+        seen.clear()
+        dense = keras.layers.Dense(1, "sigmoid")
+        model = keras.Sequential([keras.Input((1,)), Recorder(), dense])
+        model.compile("sgd", "binary_crossentropy", jit_compile=False)
+        rows = np.arange(50, dtype=np.float32)[:, None]
+        fit(model, rows, np.arange(50) % 2, epochs=2, batch_size=20, seed=seed)
+        assert [len(each) for each in seen] == [20, 20, 10] * 2
+        return np.concatenate(seen).reshape(2, 50)
+
+    first, again, other = orders(1), orders(1), orders(2)
+    for order in (*first, *other):
+        assert np.array_equal(np.sort(order), np.arange(50))
+        assert not np.array_equal(order, np.arange(50))
+    assert not np.array_equal(first[0], first[1])
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_learns_what_single_precision_does(policy):
+    dense = keras.layers.Dense(
+        1, "sigmoid", kernel_initializer="zeros", dtype=policy
+    )
+    model = keras.Sequential([keras.Input((5,)), dense])
+    model.compile(
+        keras.optimizers.SGD(0.3), "binary_crossentropy", auto_scale_loss=True
+    )
+    result = fit(
+        model,
+        X,
+        Y,
+        sample_weight=WEIGHT,
+        batch_size=237,
+        epochs=1,
+        validation=(X, Y),
+    )
+    assert model.get_weights()[0].dtype == np.float32
+    assert model.get_weights()[0][:, 0] == pytest.approx(
+        hand_step(WEIGHT), abs=3e-3
+    )
+    assert result.target_auc > 0.8
+
+
+def pairs_auc(label, score, weight):
+    """The share of weighted pairs in the right order; ties count half."""
+    right = total = 0.0
+    for i in np.flatnonzero(label == 1):
+        for j in np.flatnonzero(label == 0):
+            pair = weight[i] * weight[j]
+            won = (score[i] > score[j]) + (score[i] == score[j]) / 2
+            total, right = total + pair, right + pair * won
+    return right / total
+
+
+def test_weighted_and_unweighted_auc_are_exact():
+    model = logistic()
+    rows = np.round(X[:60])  # ties
+    result = fit(model, X, Y, epochs=1, validation=(rows, Y[:60], WEIGHT[:60]))
+    score = model.predict(rows, verbose=0)[:, 0]
+    assert len(np.unique(score)) < 60
+    label = Y[:60]
+    assert result.history["target_weighted_auc"][0] == pytest.approx(
+        pairs_auc(label, score, WEIGHT[:60])
+    )
+    assert result.target_auc == pytest.approx(
+        pairs_auc(label, score, np.ones(60))
+    )
+
+
+def logged(folder):
+    """Every value in the event files of a folder, as {tag: {step: value}}."""
+    values = {}
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = event_pb2.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                plugin = value.metadata.plugin_data.plugin_name
+                steps = values.setdefault((plugin, value.tag), {})
+                steps[event.step] = tf.make_ndarray(value.tensor)
+    return values
+
+
+def test_tensorboard_shows_figures_and_weights_of_every_epoch(tmp_path):
+    model = dense_head(5)
+    encoder = keras.Model(model.input, model.layers[2].output)
+    refresh = RefreshImportance(encoder, X[:30], effective_fraction=0.5)
+    result = fit(
+        model,
+        X,
+        Y,
+        sample_weight=WEIGHT,
+        validation=(X, Y),
+        epochs=2,
+        callbacks=[refresh],
+        tensorboard=tmp_path,
+    )
+    values = logged(tmp_path)
+    for name in ("loss", "target_auc"):
+        curve = values["scalars", name]
+        assert list(curve) == [1, 2]
+        assert list(curve.values()) == pytest.approx(result.history[name])
+    size = values["scalars", "effective_sample_size"]
+    assert size[1] == pytest.approx(WEIGHT.sum() ** 2 / (WEIGHT**2).sum())
+    assert size[2] == pytest.approx(237 / 2, rel=1e-4)
+    bins = values["histograms", "sample_weight"][1]
+    left, right, count = bins.T
+    assert (left[0], right[-1]) == pytest.approx((WEIGHT.min(), WEIGHT.max()))
+    stored = WEIGHT.astype(np.float32)  # as fit keeps them
+    for low, high, rows in bins[:-1]:
+        assert rows == np.sum((low <= stored) & (high > stored))
+    assert count.sum() == 237
+    assert list(values["histograms", "importance"]) == [2]
+    assert values["histograms", "importance"][2][:, 2].sum() == 237
+
+
+def test_tensorboard_of_a_uniform_run(tmp_path):
+    fit(logistic(), X, Y, epochs=1, tensorboard=tmp_path)
+    values = logged(tmp_path)
+    assert values["scalars", "effective_sample_size"] == {1: 237}
+    assert not [name for kind, name in values if kind == "histograms"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": None}, "labels=None"),
+        ({"features": X.tolist()}, "np.asarray"),
+        ({"features": (X, X[1:])}, r"\(236,\)"),
+        ({"seed": -1}, "seed=-1"),
+        (
+            {"features": tf.data.Dataset.from_tensors((X, Y))},
+            "`labels` and `sample_weight` must be left out",
+        ),
+        ({"validation": (X, Y[1:])}, "validation labels"),
+        ({"validation": (X, Y, WEIGHT[1:])}, "validation sample_weight"),
+        ({"validation": (X, Y, WEIGHT * Y)}, "both classes"),
+    ],
+)
+def test_bad_sets_and_validation_are_named(change, message):
+    arguments = {"features": X, "labels": Y, **change}
+    with pytest.raises(InputError, match=message):
+        fit(logistic(), **arguments)

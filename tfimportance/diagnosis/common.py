@@ -58,7 +58,7 @@ def described(
         return {}
     fields: Any = getattr(source, "text", None)
     is_examples = isinstance(fields, dict)
-    values = np.arange(len(source)) if is_examples else np.asarray(source)
+    values = np.arange(len(source)) if is_examples else _objects(source)
     other = name.replace("texts", "embeddings")
     check_length(name, values, count, other)
     if not is_examples:
@@ -91,6 +91,11 @@ def shorten(text: str) -> str:
         return ""
     short = textwrap.shorten(text, _SHOWN_CHARACTERS, placeholder=" ...")
     return f'"{short}"'
+
+
+def _objects(source: Any) -> Array:
+    # NumPy's own strings are all as long as the longest.
+    return np.asarray(source, object)
 
 
 def _plain(texts: Array) -> list[str]:

@@ -34,6 +34,7 @@ def nearest_rows(
         earlier one where two tie, -1 where there are no more; and their dot
         products, float32, -inf there.
     """
+    # Where two tie, top_k keeps the first: an earlier row, or none at all.
     best = np.full((len(queries), m), -np.inf, np.float32)
     number = np.full((len(queries), m), -1)
     start = 0
@@ -52,4 +53,4 @@ def nearest_rows(
             best[tile] = kept
             number[tile] = np.take_along_axis(numbers, place.numpy(), axis=1)
         start = stop
-    return np.where(np.isinf(best), -1, number), best
+    return number, best

@@ -1,9 +1,14 @@
 """How much each training sample matters for the traffic of a target set.
 
-scores.py      importance_scores: modes, references, the public result
-reductions.py  how similarities to many targets become one number
-streaming.py   the compiled program over tiles of samples and targets
-sources.py     embeddings from arrays, tf.data and Parquet, block by block
+scores.py          importance_scores, the public result
+polls.py           what is settled before the first sample is scored
+modes.py           who votes on a sample, and how votes become its score
+reductions.py      how similarities to many targets become one number
+streaming.py       the compiled program over tiles of samples and targets
+tiles.py           targets laid out as tiles
+sources.py         embeddings from arrays, tf.data and Parquet, by block
+compression.py     many targets as few weighted centroids
+differentiable.py  the same fold as a tensor operation with gradients
 """
 
 from tfimportance.importance.compression import (
