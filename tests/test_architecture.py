@@ -11,6 +11,7 @@ PACKAGE = Path(tfimportance.__file__).parent
 
 # A room may use itself, `_checks` and these; whoever is not here, nobody.
 ALLOWED = {
+    "__main__": {"cli"},
     "_arrays": set(),
     "_checks": set(),
     "_files": set(),

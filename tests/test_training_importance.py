@@ -48,7 +48,7 @@ def losses(probability, label):
 
 def tempered(score, fraction):
     """exp(beta * score) of mean 1 with the effective size asked for."""
-    score = (score - score.mean()) / score.std()
+    score = (score - score.max()) / score.std()  # exp cannot overflow
 
     def gap(beta):
         w = np.exp(beta * score)

@@ -1,0 +1,135 @@
+"""The chain stage by stage, from file to file."""
+
+import argparse
+import json
+
+from tfimportance.cli.common import (
+    Command,
+    columns,
+    data_options,
+    import_tensorflow,
+    label_options,
+    say,
+)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    import_tensorflow()
+    from tfimportance.stages import score_files
+
+    weight = score_files(
+        arguments.pool,
+        arguments.target,
+        arguments.output,
+        columns=columns(arguments),
+        encoder=arguments.encoder,
+        fields=arguments.fields,
+        effective_fraction=arguments.effective_fraction,
+        mode=arguments.mode,
+        scale=arguments.scale,
+    )
+    say(
+        f"{arguments.output}: {len(weight)} rows worth "
+        f"{weight.effective_sample_size:.0f}; the heaviest has "
+        f"{weight.largest_share:.2%} of all weight"
+    )
+
+
+def _fit(arguments: argparse.Namespace) -> None:
+    import_tensorflow()
+    from tfimportance.stages import fit_files
+
+    result = fit_files(
+        arguments.train,
+        arguments.validation,
+        arguments.output,
+        columns=columns(arguments),
+        weights=arguments.weights,
+        encoder=arguments.encoder,
+        fields=arguments.fields,
+        epochs=arguments.epochs,
+        seed=arguments.seed,
+    )
+    say(
+        f"{arguments.output}: AUC {result.target_auc:.4f} on the validation "
+        f"rows after epoch {result.best_epoch}"
+    )
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    import_tensorflow()
+    from tfimportance.stages import evaluate_file
+
+    result = evaluate_file(
+        arguments.model,
+        arguments.file,
+        label=arguments.label,
+        positive=arguments.positive,
+        group=arguments.group,
+    )
+    say(json.dumps(result.to_dict(), indent=2))
+
+
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pool", help="file of training rows")
+    parser.add_argument("target", help="file of target rows")
+    data_options(parser, label_required=False)
+    parser.add_argument(
+        "--mode",
+        default="auto",
+        help="label_signed, similarity, or auto: signed where labels are",
+    )
+    parser.add_argument(
+        "--scale", type=float, default=4.0, help="factor before sinh"
+    )
+    parser.add_argument(
+        "--effective-fraction",
+        type=float,
+        default=0.85,
+        help="share of the rows that the weighted data is worth",
+    )
+    parser.add_argument("--output", required=True, help="Parquet file to write")
+
+
+def _fit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("train", help="file of training rows")
+    parser.add_argument(
+        "--validation",
+        required=True,
+        help="file of held-out target rows that stop the training",
+    )
+    data_options(parser, label_required=True)
+    parser.add_argument("--weights", help="file that `score` wrote")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", required=True, help="folder to write")
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="folder that `fit` wrote")
+    parser.add_argument("file", help="file of labelled rows")
+    label_options(parser, label_required=True)
+
+
+COMMANDS = {
+    "score": Command(
+        _score,
+        _score_options,
+        "Write the importance and sample weight of every training row.",
+        "tfimportance score train.parquet target.parquet --text review "
+        "--label recommended --output weights.parquet",
+    ),
+    "fit": Command(
+        _fit,
+        _fit_options,
+        "Train a model on a file, with weights or uniformly.",
+        "tfimportance fit train.parquet --validation target.parquet --text "
+        "review --label recommended --weights weights.parquet --output model",
+    ),
+    "evaluate": Command(
+        _evaluate,
+        _evaluate_options,
+        "Print a trained model's AUC and other figures on a file, as JSON.",
+        "tfimportance evaluate model test.parquet --label recommended",
+    ),
+}
