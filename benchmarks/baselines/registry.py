@@ -1,0 +1,49 @@
+"""All baseline methods by name."""
+
+from functools import partial
+
+from baselines import confident
+from baselines.domain_classifier import domain_classifier
+from baselines.knn_shapley import knn_shapley
+from baselines.problem import Method
+from baselines.reweighting import learning_to_reweight
+from baselines.similarity import (
+    cosine_max,
+    cosine_mean,
+    random,
+    rds_round_robin,
+)
+from baselines.tracin import tracin
+
+weights = partial(Method, is_weight=True)
+values = partial(Method, is_weight=False)
+
+METHODS: dict[str, Method] = {
+    "random": values(random, source="uniform"),
+    "cosine mean": values(cosine_mean, source="cosine to the mean target"),
+    "cosine max": values(cosine_max, source="cosine to the nearest target"),
+    "RDS+": values(
+        rds_round_robin, source="Ivison et al. 2025, arXiv:2503.01807"
+    ),
+    "domain classifier": weights(
+        domain_classifier, source="Bickel et al. 2009, JMLR 10"
+    ),
+    "KNN-Shapley": values(
+        knn_shapley, source="Jia et al. 2019, arXiv:1908.08619"
+    ),
+    "cleanlab": values(
+        confident.self_confidence,
+        source="Northcutt et al. 2021, arXiv:1911.00068; self-confidence",
+    ),
+    "cleanlab adjusted": values(
+        confident.adjusted_margin,
+        source="the same; normalised margin, adjusted by class",
+    ),
+    "cleanlab pruned": weights(
+        confident.pruned, source="the same; pruning by noise rate"
+    ),
+    "TracIn": values(tracin, source="Pruthi et al. 2020, arXiv:2002.08484"),
+    "learning to reweight": weights(
+        learning_to_reweight, source="Ren et al. 2018, arXiv:1803.09050"
+    ),
+}
