@@ -4,10 +4,14 @@ import numpy as np
 
 from baselines.logistic import sigmoid, standardized
 from baselines.problem import Array, Problem
-from baselines.tracin import batches, target_gradient
+from baselines.tracin import mean_gradient
+
+BATCH = 100
 
 
-def learning_to_reweight(problem: Problem, *, epochs: int = 10) -> Array:
+def learning_to_reweight(
+    problem: Problem, *, epochs: int = 10, rate: float = 0.1
+) -> Array:
     """Returns the weights of a meta-trained linear head, mean over training.
 
     Online, as Ren et al. 2018 (ICML, arXiv:1803.09050): for each batch the
@@ -20,12 +24,14 @@ def learning_to_reweight(problem: Problem, *, epochs: int = 10) -> Array:
     head = np.zeros(x.shape[1])
     total = np.zeros(len(x))
     for _ in range(epochs):
-        for batch in batches(len(x), 100, rng):
-            toward = target_gradient(head, t, problem.target_label)
+        order = rng.permutation(len(x))
+        for start in range(0, len(x), BATCH):
+            batch = order[start : start + BATCH]
+            toward = mean_gradient(head, t, problem.target_label)
             residual = sigmoid(x[batch] @ head) - problem.label[batch]
             weight = meta_weights(residual, x[batch], toward)
             total[batch] += weight
-            head = head - (weight * residual) @ x[batch] / len(batch)
+            head -= rate * (weight * residual) @ x[batch] / len(batch)
     return total / epochs
 
 
