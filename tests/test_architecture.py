@@ -18,7 +18,7 @@ ALLOWED = {
     "_metrics": set(),
     "_svg": set(),
     "bootstrap": {"evaluation"},
-    "bundle": {"_files"},
+    "bundle": {"_files", "serving"},
     "cli": {"_files", "config", "datasets", "encoding", "pipeline", "stages"},
     "comparison": {"evaluation", "training"},
     "config": set(),
@@ -42,7 +42,7 @@ ALLOWED = {
     },
     "ranking": {"evaluation"},
     "report": {"_files", "_metrics", "_svg", "evaluation"},
-    "serving": {"encoding"},
+    "serving": {"_files", "data", "encoding", "importance", "similarity"},
     "similarity": set(),
     "stages": {
         "_files",

@@ -55,7 +55,7 @@ class Mean:
         """Adds the tile to both sums."""
         total = _double(tf.reduce_sum(weight * kernel(z), axis=0))
         mass = _double(tf.reduce_sum(weight, axis=0))
-        return state + tf.stack([total, tf.broadcast_to(mass, total.shape)])
+        return state + tf.stack([total, tf.broadcast_to(mass, tf.shape(total))])
 
     def finish(self, state: Any, kernel: Kernel) -> Any:
         """Returns sum / weight."""

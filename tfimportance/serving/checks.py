@@ -1,0 +1,77 @@
+"""What is tried before anything is written."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfimportance._checks import fail
+
+# Texts on which every model is tried once before it is written.
+_TRIALS = ("", "a", "Très jolie robe, 38 €")
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
+
+
+def operations(function: Any) -> Iterator[str]:
+    """Yields the names of all operations in a concrete function."""
+    graph = function.graph.as_graph_def()
+    names = {each.signature.name for each in graph.library.function}
+    inner = [each.node_def for each in graph.library.function]
+    for nodes in [graph.node, *inner]:
+        yield from (node.op for node in nodes if node.op not in names)
+
+
+def trial_inputs(function: Any, rows: int = len(_TRIALS)) -> dict[str, Any]:
+    """Returns inputs of the right types and shapes for a concrete function."""
+    _, specs = function.structured_input_signature
+    if not specs:
+        (specs,), _ = function.structured_input_signature
+    return {name: _trial(spec, rows) for name, spec in specs.items()}
+
+
+def _trial(spec: tf.TensorSpec, rows: int) -> tf.Tensor:
+    if spec.dtype == tf.string:
+        texts = np.resize(np.array(_TRIALS, object), rows)
+        inner = [1] * (spec.shape.rank - 1)
+        return tf.constant(texts.reshape(rows, *inner))
+    # Ids and labels of 1 are known to every model.
+    shape = [rows, *(size or 2 for size in spec.shape[1:])]
+    return tf.ones(shape, spec.dtype)
+
+
+def check_graph(functions: Mapping[str, Any]) -> None:
+    """Raises if a graph needs the Python process that made it."""
+    found = {op for each in functions.values() for op in operations(each)}
+    if calls := found & _PYTHON:
+        raise fail(
+            "`encoder` and `model` must consist of TensorFlow operations.",
+            f"a graph that calls Python ({', '.join(sorted(calls))})",
+            "A server has no Python: replace tf.py_function and "
+            "tf.numpy_function.",
+        )
+
+
+def check_answers(functions: Mapping[str, Any]) -> None:
+    """Raises unless trial inputs get probabilities and finite numbers."""
+    for name, function in functions.items():
+        for output, value in function(trial_inputs(function)).items():
+            _check_answer(name, output, value.numpy())
+
+
+def _check_answer(signature: str, output: str, value: Any) -> None:
+    if output != "probability":
+        if not np.isfinite(value).all():
+            raise fail(
+                "`encoder` and `targets` must give finite numbers.",
+                f"NaN or infinity for {output!r} of {signature!r}",
+                f"The texts were {list(_TRIALS)}.",
+            )
+        return
+    if not ((value >= 0) & (value <= 1)).all():  # NaN is neither
+        raise fail(
+            "`model` must give probabilities in [0, 1].",
+            f"{value.tolist()} for the texts {list(_TRIALS)}",
+            "End the model with a sigmoid, and look for a training that "
+            "diverged where these are NaN.",
+        )
