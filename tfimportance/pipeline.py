@@ -27,7 +27,7 @@ from tfimportance.data import Examples, load_examples, split_examples
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.importance import importance_scores
 from tfimportance.report import write_report
-from tfimportance.serving import export
+from tfimportance.serving import TargetSet, export
 from tfimportance.stages import weights_frame
 from tfimportance.weighting import SampleWeight, to_sample_weight
 
@@ -98,6 +98,8 @@ def run(config: RunConfig) -> RunResult:
             saved_model,
             text=config.text,
             fields=config.fields,
+            targets=_targets(config, parts, features),
+            card=_card(metrics),
         )
         metrics["model"] = str(model)
         try:
@@ -200,6 +202,30 @@ def _score(
         clip=config.clip,
         center=config.center,
     )
+
+
+def _targets(
+    config: RunConfig,
+    parts: Mapping[str, Examples],
+    features: Mapping[str, Array],
+) -> TargetSet:
+    """Returns what the exported model scores importance against."""
+    return TargetSet(
+        features["target"],
+        parts["target"].label,
+        offset=features["pool"].mean(axis=0) if config.center else None,
+        scale=config.scale,
+        clip=config.clip,
+        reduction=config.reduction,
+    )
+
+
+def _card(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = metrics["comparison"]["chosen"]
+    return {
+        "data": {"pool": metrics["config"]["pool"], **metrics["data"]},
+        "metrics": {"training": chosen, **metrics["strategies"][chosen]},
+    }
 
 
 def _compare(

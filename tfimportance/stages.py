@@ -14,7 +14,7 @@ from tfimportance.data import Examples, load_examples
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.evaluation import Evaluation, evaluate
 from tfimportance.importance import importance_scores
-from tfimportance.serving import export
+from tfimportance.serving import TargetSet, export
 from tfimportance.training import FitResult, dense_head
 from tfimportance.training import fit as fit_model
 from tfimportance.weighting import SampleWeight, to_sample_weight
@@ -142,17 +142,23 @@ def fit_files(
     embed = load_encoder(encoder)
     features = encode(embed, rows, fields=fields)
     keras.utils.set_random_seed(seed)
+    traffic = encode(embed, held_out, fields=fields)
     model = dense_head(features.shape[1])
     result = fit_model(
         model,
         features,
         rows.labels,
         sample_weight=weight,
-        validation=(encode(embed, held_out, fields=fields), held_out.labels),
+        validation=(traffic, held_out.labels),
         seed=seed,
         **options,
     )
-    Bundle(model, encoder, tuple(rows.text), fields).save(output)
+    targets = TargetSet(traffic, held_out.labels, offset=features.mean(axis=0))
+    card = {
+        "data": {"train": train, "rows": len(rows), "validation": validation},
+        "metrics": {"validation_roc_auc": result.target_auc},
+    }
+    Bundle(model, encoder, tuple(rows.text), fields, targets, card).save(output)
     return result
 
 
@@ -166,13 +172,40 @@ def evaluate_file(
     return evaluate(bundle.model, features, rows.labels, group=rows.group)
 
 
-def export_model(model: str | Path, path: str | Path) -> Path:
-    """Exports a saved model for TF Serving; returns the version folder."""
+def export_model(
+    model: str | Path,
+    path: str | Path,
+    *,
+    target: str | None = None,
+    columns: dict[str, Any] | None = None,
+    card: dict[str, Any] | None = None,
+) -> Path:
+    """Exports a saved model for TF Serving; returns the version folder.
+
+    Args:
+        model: A folder that `Bundle.save` wrote.
+        path: The folder of versions.
+        target: A file of target rows to score importance against; None takes
+            those in the model's folder, the validation rows of `fit_files`.
+        columns: Of the target file, what `load_examples` takes: `label`, ...
+        card: What the model card says beside what the folder knows.
+    """
     bundle = Bundle.load(model)
+    encoder = load_encoder(bundle.encoder)
+    targets = bundle.targets
+    if target is not None:
+        rows = load_examples(target, text=list(bundle.text), **(columns or {}))
+        targets = TargetSet(
+            encode(encoder, rows, fields=bundle.fields),
+            rows.label,
+            offset=None if targets is None else targets.offset,
+        )
     return export(
         bundle.model,
-        load_encoder(bundle.encoder),
+        encoder,
         path,
         text=bundle.text,
         fields=bundle.fields,
+        targets=targets,
+        card={**bundle.card, **(card or {})},
     )
