@@ -3,8 +3,10 @@
 from functools import partial
 
 from baselines import confident
+from baselines.density_ratio import kliep, rulsif, ulsif
 from baselines.domain_classifier import domain_classifier
 from baselines.knn_shapley import knn_shapley
+from baselines.mean_matching import kernel_mean_matching
 from baselines.problem import Method
 from baselines.reweighting import learning_to_reweight
 from baselines.similarity import (
@@ -25,6 +27,10 @@ METHODS: dict[str, Method] = {
     "RDS+": values(
         rds_round_robin, source="Ivison et al. 2025, arXiv:2503.01807"
     ),
+    "KLIEP": weights(kliep, source="Sugiyama et al. 2008"),
+    "uLSIF": weights(ulsif, source="Kanamori et al. 2009, JMLR 10"),
+    "RuLSIF": weights(rulsif, source="Yamada et al. 2013, arXiv:1106.4729"),
+    "KMM": weights(kernel_mean_matching, source="Huang et al. 2006"),
     "domain classifier": weights(
         domain_classifier, source="Bickel et al. 2009, JMLR 10"
     ),
