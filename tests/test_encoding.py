@@ -74,7 +74,7 @@ def test_a_missing_folder():
         ({"config.json": "[]"}, "a config.json of no known kind"),
         (
             {"config.json": '{"model_type": "bert"}', "vocab.txt": ""},
-            "a Hugging Face BERT without model.safetensors, tokenizer_config",
+            "a Hugging Face checkpoint without tokenizer_config.json",
         ),
         (
             {"config.json": '{"static_format": 1}'},
@@ -82,7 +82,7 @@ def test_a_missing_folder():
         ),
         (
             {"config.json": '{"registered_name": "x"}', "tokenizer.json": ""},
-            "a checkpoint of a BERT model.*a 'x'",
+            "a whole checkpoint of a family that KerasHub reads",
         ),
     ],
 )

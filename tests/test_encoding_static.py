@@ -28,7 +28,7 @@ PIECES = {
     "$5.00 50% ^_^": "$ 5 . 00 50 % ^ _ ^",
     "[CLS] hi": "[ cl ##s ] hi",
     "great 😀👍": "great [UNK]",
-    "a" * 101: "[UNK]",
+    "a" * 301: "[UNK]",
     "\uff26\uff35\uff2c\uff2c \ufb01ne": "full fine",
     "İstanbul": "istanbul",
     "two\u3000words\u00a0here": "two words here",

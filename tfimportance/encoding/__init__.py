@@ -15,11 +15,13 @@ from tfimportance.encoding.tabular import (
     encode_columns,
     fit_columns,
 )
+from tfimportance.encoding.whitening import WhitenedEncoder, fit_whitening
 
 __all__ = [
     "AttentionPooling",
     "Encoder",
     "SequenceEncoder",
+    "WhitenedEncoder",
     "combine_fields",
     "concat_embeddings",
     "distill",
@@ -27,6 +29,7 @@ __all__ = [
     "encode_columns",
     "encode_sequences",
     "fit_columns",
+    "fit_whitening",
     "load_encoder",
     "model_embeddings",
     "sequence_model",

@@ -1,71 +1,97 @@
-"""Sentence embeddings of a BERT backbone, tokenised inside the graph."""
+"""Sentence embeddings of a pretrained backbone, tokenised inside the graph."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_text as tf_text
+
+from tfimportance._checks import check_choice, check_count, fail
+from tfimportance.encoding.pooling import POOLINGS, pool
+from tfimportance.encoding.post_norm import PostNormEncoder, is_post_norm
+from tfimportance.encoding.tokens import Tokens
+
+# Longer texts than this are cut unless `max_length` asks for them: attention
+# grows with the square of the length.
+_LONGEST = 512
 
 
 class BackboneEncoder(tf.Module):
-    """Embeds text with a BERT backbone: mean of the token states, unit length.
+    """Embeds text with a KerasHub backbone: pooled token states.
 
-    The tokenizer is `tensorflow_text.FastBertTokenizer`, which follows the
-    original BERT more closely than KerasHub's own (that one turns most
-    accented words into `[UNK]`). Packing uses core TensorFlow ops only, so
-    that the graph loads in every TensorFlow Serving since 2.15.
+    The backbone may be bidirectional (BERT, RoBERTa, DistilBERT, XLM-R,
+    DeBERTa, ...) or causal (GPT-2, Gemma, Llama, ...). The post-norm families
+    run through `PostNormEncoder`, the others through their Keras layers.
 
     Attributes:
         dim: Length of an embedding.
-        name: The folder's name as an identifier.
-        vocabulary: The word pieces; the position is the token id.
-        lowercase: Whether case and accents are dropped.
-        max_length: Longest sequence in tokens, `[CLS]` and `[SEP]` included;
-            longer texts are cut.
+        name: A short name for reports.
+        pooling: `mean`, `cls` or `last`.
+        max_length: Longest sequence in tokens; longer texts are cut.
+        tokens: Strings to token ids, and their vocabulary.
     """
 
-    batch_size = 32
+    # Enough for full speed on a processor, and little memory: the widest
+    # state of MiniLM takes 13 MB.
+    batch_tokens = 2048
+    # While one batch is tokenised or copied the other one multiplies.
+    threads = 2
 
     def __init__(
         self,
         backbone: Any,
-        vocabulary: list[str],
+        tokenizer: Any,
         *,
-        lowercase: bool,
-        max_length: int,
-        name: str,
+        pooling: str | None = None,
+        max_length: int | None = None,
+        normalize: bool = True,
+        activation: str | None = None,
+        dtype: str = "float32",
+        name: str = "backbone",
     ) -> None:
         super().__init__(name=name)
+        causal = _is_causal(backbone)
+        longest = getattr(backbone, "max_sequence_length", None)
         self.dim = int(backbone.hidden_dim)
-        self.vocabulary = tuple(vocabulary)
-        self.max_length = max_length
-        self.lowercase = lowercase
-        self._tokenizer = tf_text.FastBertTokenizer(
-            vocabulary,
-            token_out_type=tf.int32,
-            lower_case_nfd_strip_accents=lowercase,
+        self.pooling = pooling or ("last" if causal else "mean")
+        self.max_length = max_length or min(longest or _LONGEST, _LONGEST)
+        check_choice("pooling", self.pooling, POOLINGS)
+        check_count("max_length", self.max_length, at_least=3)
+        if longest is not None and self.max_length > longest:
+            raise fail(
+                f"`max_length` must be at most {longest} for this backbone.",
+                f"max_length={max_length}",
+            )
+        self.normalize = normalize
+        self.tokens = Tokens(
+            tokenizer, causal=causal, max_length=self.max_length
         )
-        # The Keras model itself is kept from tracking, or a SavedModel would
+        self._states = _states(backbone, activation, dtype)
+        # A Keras model itself is kept from tracking, or a SavedModel would
         # hold every weight twice (keras#23553).
-        self._variables = [variable.value for variable in backbone.variables]
-        self._states: Callable[[dict[str, tf.Tensor]], tf.Tensor] = (
-            lambda inputs: backbone(inputs)["sequence_output"]
-        )
+        if not isinstance(self._states, tf.Module):
+            self._weights = [variable.value for variable in backbone.variables]
+        strings = [tf.TensorSpec([None], tf.string)]
         self._encode = tf.function(
-            lambda texts: tf.math.l2_normalize(
-                self.embed_tokens(self._tokenizer.tokenize(texts)), axis=-1
-            ),
-            input_signature=[tf.TensorSpec([None], tf.string)],
+            lambda texts: self._embed(self.tokens(texts)),
+            input_signature=strings,
+        )
+        self._count = tf.function(
+            lambda texts: self.tokens(texts).row_lengths(),
+            input_signature=strings,
         )
 
     def __call__(self, texts: tf.Tensor) -> tf.Tensor:
-        """Returns `(batch, dim)` float32 unit vectors of `(batch,)` strings."""
+        """Returns `(batch, dim)` float32 of `(batch,)` strings."""
         return self._encode(texts)
 
+    def token_counts(self, texts: tf.Tensor) -> tf.Tensor:
+        """Returns int64 `(batch,)`, start and end tokens included."""
+        return self._count(texts)
+
     def embed_tokens(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Returns the mean state of `[CLS] tokens [SEP]`.
+        """Returns the pooled states of tokens between start and end.
 
         Args:
             tokens: Int32 ragged `(batch, None)` of token ids.
@@ -73,59 +99,63 @@ class BackboneEncoder(tf.Module):
         Returns:
             Float32 `(batch, dim)`, not normalised.
         """
-        ids = self._pack(tokens)
-        mask = tf.cast(ids != self._id("[PAD]"), tf.int32)
-        states = self._states(
-            {
-                "token_ids": ids,
-                "segment_ids": tf.zeros_like(ids),
-                "padding_mask": mask,
-            }
+        return self._pool(self.tokens.frame(tokens))
+
+    def _embed(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        pooled = self._pool(tokens)
+        return (
+            tf.math.l2_normalize(pooled, axis=1) if self.normalize else pooled
         )
-        share = tf.cast(mask, tf.float32)
-        share /= tf.reduce_sum(share, axis=1, keepdims=True)
-        return tf.einsum("bld,bl->bd", states, share)
 
-    def _pack(self, tokens: tf.RaggedTensor) -> tf.Tensor:
-        """Adds `[CLS]` and `[SEP]`; pads to the longest of the batch.
+    def _pool(self, tokens: tf.RaggedTensor) -> tf.Tensor:
+        ids, mask = self.tokens.pack(tokens)
+        states = tf.cast(self._states(ids, mask), tf.float32)
+        return pool(states, mask, self.pooling)
 
-        Texts come sorted by length, so little is padded; rounding up to
-        fixed lengths was measured 15% slower on a processor.
-        """
-        tokens = tokens[:, : self.max_length - 2]
-        edge = [tokens.nrows(), 1]
-        tokens = tf.concat(
-            [
-                tf.fill(edge, self._id("[CLS]")),
-                tokens,
-                tf.fill(edge, self._id("[SEP]")),
-            ],
-            axis=1,
+    @cached_property
+    def fingerprint(self) -> str:
+        """What changes the embeddings: weights, tokens, pooling, length."""
+        digest = blake2b(digest_size=16)
+        for part in self.tokens.identity():
+            digest.update(part)
+        for variable in self.variables:
+            digest.update(variable.numpy().tobytes())
+        return (
+            f"backbone 1, {self.pooling}, {self.max_length} tokens, "
+            f"normalize={self.normalize}, {digest.hexdigest()}"
         )
-        return tokens.to_tensor(self._id("[PAD]"))
-
-    def _id(self, token: str) -> int:
-        return self.vocabulary.index(token)
 
 
-def load_backbone(folder: Path, name: str) -> BackboneEncoder:
-    """Returns the encoder of the BERT checkpoint in `folder`."""
-    import keras_hub  # slow to import, and only needed here
+def _is_causal(backbone: Any) -> bool:
+    """Whether KerasHub generates text with this backbone."""
+    import keras_hub
 
-    backbone = keras_hub.models.BertBackbone.from_preset(str(folder))
-    tokenizer = keras_hub.models.BertTokenizer.from_preset(str(folder))
-    return BackboneEncoder(
-        backbone,
-        tokenizer.get_vocabulary(),
-        lowercase=tokenizer.lowercase,
-        max_length=_max_length(folder, backbone.max_sequence_length),
-        name=name,
-    )
+    tasks = [keras_hub.models.CausalLM]
+    for task in tasks:
+        tasks += task.__subclasses__()
+    return any(task.backbone_cls is type(backbone) for task in tasks)
 
 
-def _max_length(folder: Path, longest: int) -> int:
-    """Returns the length that the sentence model was trained with."""
-    path = folder / "sentence_bert_config.json"
-    if not path.exists():
-        return longest
-    return min(longest, json.loads(path.read_text())["max_seq_length"])
+def _states(
+    backbone: Any, activation: str | None, dtype: str
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns what maps ids and mask to the states `(batch, length, dim)`."""
+    if is_post_norm(backbone):
+        return PostNormEncoder(backbone, activation, dtype)
+    inputs = {each.name for each in backbone.inputs}
+    if not {"token_ids", "padding_mask"} <= inputs:
+        raise fail(
+            "`source` must be a backbone of one text.",
+            f"a {type(backbone).__name__} with inputs {sorted(inputs)}",
+        )
+
+    def states(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        known = {
+            "token_ids": ids,
+            "padding_mask": mask,
+            "segment_ids": tf.zeros_like(ids),
+        }
+        output = backbone({name: known[name] for name in inputs})
+        return output["sequence_output"] if isinstance(output, dict) else output
+
+    return states

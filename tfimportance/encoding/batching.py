@@ -14,9 +14,18 @@ import tensorflow as tf
 from tfimportance._checks import Array, check_count, fail
 from tfimportance._files import check_writable, staged_file
 from tfimportance.encoding.cache import Cache, open_cache, text_keys
-from tfimportance.encoding.fields import combine_embeddings, field_mode
+from tfimportance.encoding.fields import (
+    column_prefix,
+    combine_embeddings,
+    field_mode,
+)
 from tfimportance.encoding.running import check_values, encode_batches
-from tfimportance.encoding.texts import distinct_texts, joined, text_columns
+from tfimportance.encoding.texts import (
+    distinct_texts,
+    joined,
+    text_columns,
+    with_prefix,
+)
 
 # Rows combined at a time, so that only the result is as long as the data.
 _ROWS = 16384
@@ -92,6 +101,10 @@ def encode(
     path = None if output is None else _npy_path(output)
     if mode == "join" and len(columns) > 1:
         columns = [joined(columns)]
+    columns = [
+        with_prefix(column_prefix(encoder, i), column)
+        for i, column in enumerate(columns)
+    ]
     codes, texts = distinct_texts(columns)
     direct = mode == "join" and len(texts) == codes.shape[1]
     with ExitStack() as stack:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tfimportance._checks import Array, check_count, fail
 from tfimportance._files import check_writable
 from tfimportance.encoding.backbone import BackboneEncoder
-from tfimportance.encoding.loading import load_folder
+from tfimportance.encoding.loading import load_path, locate
 from tfimportance.encoding.static import CONFIG, save_static
 
 _BATCH = 512
@@ -56,24 +56,27 @@ def distill(
     folder = Path(output)
     check_count("dim", dim)
     _check_output(folder)
-    teacher = load_folder("checkpoint", Path(checkpoint))
-    if not isinstance(teacher, BackboneEncoder):
+    teacher = load_path("checkpoint", locate("checkpoint", checkpoint))
+    pieces_of = getattr(getattr(teacher, "tokens", None), "word_pieces", None)
+    if not isinstance(teacher, BackboneEncoder) or pieces_of is None:
         raise fail(
-            "`checkpoint` must be the folder of a BERT checkpoint.",
+            "`checkpoint` must be a BERT or another backbone with a WordPiece "
+            "vocabulary.",
             f"checkpoint={str(checkpoint)!r}, a {type(teacher).__name__}",
         )
-    ids = _text_pieces(teacher.vocabulary)
+    vocabulary, lowercase = pieces_of
+    ids = _text_pieces(vocabulary)
     if dim > min(teacher.dim, len(ids)):
         raise fail(
             f"`dim` must be at most {min(teacher.dim, len(ids))} for this "
             "checkpoint.",
             f"dim={dim}",
         )
-    pieces = [teacher.vocabulary[i] for i in ids]
+    pieces = [vocabulary[i] for i in ids]
     vectors = _piece_vectors(teacher, ids)
     components = PCA(dim, svd_solver="covariance_eigh").fit_transform(vectors)
     table = components * _rank_weights(pieces)[:, None]
-    save_static(folder, table, pieces, lowercase=teacher.lowercase)
+    save_static(folder, table, pieces, lowercase=lowercase)
     return folder
 
 
@@ -91,7 +94,7 @@ def _check_output(folder: Path) -> None:
         )
 
 
-def _text_pieces(vocabulary: tuple[str, ...]) -> list[int]:
+def _text_pieces(vocabulary: list[str]) -> list[int]:
     """Returns the ids that a text can give: no `[CLS]`, no `[unused7]`."""
     return [
         i

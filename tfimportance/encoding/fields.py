@@ -1,6 +1,7 @@
 """One embedding of a sample that has several text columns."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -31,6 +32,9 @@ def combine_fields(
     (label-signed weights gained .026 AUC with them on a search set with 20%
     flipped labels), so they are the default for pairs.
 
+    The encoder's `prefixes` stand in front of the texts of each column, or of
+    the joined text.
+
     Example:
         >>> def lengths(texts):
         ...     size = tf.cast(tf.strings.length(texts), tf.float32)
@@ -56,8 +60,22 @@ def combine_fields(
     columns = list(texts.values())
     mode = field_mode(fields, len(columns))
     if mode == "join":
-        return encoder(join_texts(columns))
-    return combine_embeddings([encoder(column) for column in columns], mode)
+        columns = [join_texts(columns)]
+    embeddings = [
+        encoder(tf.strings.join([column_prefix(encoder, i), column]))
+        for i, column in enumerate(columns)
+    ]
+    return (
+        embeddings[0]
+        if mode == "join"
+        else (combine_embeddings(embeddings, mode))
+    )
+
+
+def column_prefix(encoder: Any, column: int) -> str:
+    """Returns what `encoder.prefixes` puts in front of a column's texts."""
+    prefixes = getattr(encoder, "prefixes", ()) or ("",)
+    return str(prefixes[min(column, len(prefixes) - 1)])
 
 
 def field_mode(fields: str, count: int) -> str:

@@ -1,25 +1,29 @@
-"""Encoders from where they come: shipped, a folder, or the user's own."""
+"""Encoders from where they come: shipped, a folder, a hub, or the user's."""
 
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow as tf
 
-from tfimportance._checks import InputError, check_file, fail
-from tfimportance.encoding.backbone import load_backbone
+from tfimportance._checks import InputError, check_choice, check_file, fail
+from tfimportance.encoding.checkpoints import load_checkpoint
+from tfimportance.encoding.hubs import download, is_handle
+from tfimportance.encoding.precomputed import load_embeddings
 from tfimportance.encoding.static import (
     CONFIG,
     TABLE,
     VOCABULARY,
     load_static,
 )
+from tfimportance.encoding.whitening import STATISTICS, load_whitening
 
 _SHIPPED = Path(__file__).parent / "static"
+DTYPES = ("float32", "bfloat16")
 
 
 @runtime_checkable
@@ -46,23 +50,13 @@ class Encoder(Protocol):
 
 
 # A kind of folder: the key of its config.json that tells it from the others,
-# the files that it needs beside, and what reads it.
-_KINDS: dict[
-    str, tuple[str, tuple[str, ...], Callable[[Path, str], Encoder]]
-] = {
-    "a static encoder": ("static_format", (TABLE, VOCABULARY), load_static),
-    "a KerasHub preset": (
-        "registered_name",
-        ("tokenizer.json",),
-        load_backbone,
-    ),
-    "a Hugging Face BERT": (
-        "model_type",
-        ("model.safetensors", "tokenizer_config.json", "vocab.txt"),
-        load_backbone,
-    ),
+# and the files that it needs beside.
+_KINDS = {
+    "a static encoder": ("static_format", (TABLE, VOCABULARY)),
+    "a whitened encoder": ("whitening_format", (STATISTICS,)),
+    "a KerasHub preset": ("registered_name", ("tokenizer.json",)),
+    "a Hugging Face checkpoint": ("model_type", ("tokenizer_config.json",)),
 }
-_ARCHITECTURES = (None, "bert", "keras_hub>BertBackbone")
 
 
 class CallableEncoder(tf.Module):
@@ -87,9 +81,20 @@ class CallableEncoder(tf.Module):
 
 
 def load_encoder(
-    source: str | os.PathLike[str] | Callable[[tf.Tensor], Any],
+    source: str
+    | os.PathLike[str]
+    | Callable[[tf.Tensor], Any]
+    | Mapping[str, Any],
+    *,
+    pooling: str | None = None,
+    max_length: int | None = None,
+    normalize: bool | None = None,
+    dtype: str | None = None,
+    prefixes: Sequence[str] = (),
 ) -> Encoder:
-    """Returns the encoder that `source` names. Nothing is ever downloaded.
+    """Returns the encoder that `source` names.
+
+    Nothing is downloaded unless `source` is the handle of a hub.
 
     Example:
         >>> encoder = load_encoder("static")
@@ -100,67 +105,141 @@ def load_encoder(
         source: One of
 
             - `"static"`: the shipped table for English, 256 dimensions;
-            - a folder: a static encoder that `distill` wrote, a KerasHub
-              preset of a BERT backbone, or a BERT checkpoint in Hugging Face
-              form (`config.json`, `model.safetensors`, `vocab.txt`,
-              `tokenizer_config.json`). Backbones are pooled by the mean over
-              the tokens, unit length;
+            - a folder: a checkpoint in KerasHub or Hugging Face form, of any
+              family of text models that KerasHub reads (BERT, DistilBERT,
+              RoBERTa, XLM-R, DeBERTa, GPT-2, Gemma, Llama, ...); or what
+              `distill` or `WhitenedEncoder.save` wrote;
+            - a handle: `hf://ORGANISATION/MODEL`, `kaggle://...`, or the name
+              of a KerasHub preset such as `bert_base_en`, which is
+              downloaded once;
+            - a Parquet file of embeddings, columns `text` and `embedding`;
             - a function or `keras.Model` from strings `(batch,)` to embeddings
               `(batch, dim)`; it is tried once on two texts;
-            - an `Encoder`, which is returned as it is.
+            - an `Encoder`, which is returned as it is;
+            - a mapping of these arguments, as a configuration file may hold.
+
+        pooling: How a backbone's token states become one vector: `mean`,
+            `cls` or `last`. None follows the files of sentence-transformers;
+            without them, the mean for bidirectional backbones and the last
+            token for causal ones.
+        max_length: Longest text in tokens; None takes what the sentence model
+            was trained with, or what the backbone bears, at most 512.
+        normalize: Whether a backbone's embeddings have length 1; None follows
+            the files of sentence-transformers, and else they have.
+        dtype: Of a backbone's products: `float32`, the default, or `bfloat16`,
+            faster on processors with AVX512-BF16 or AMX and on GPUs.
+        prefixes: Texts in front of the texts, for models trained with them:
+            one for all columns, or one for each, such as
+            `["query: ", "passage: "]` for E5. A column beyond the last has
+            the last.
 
     Raises:
-        InputError: `source` is nothing of that kind, or the folder lacks files.
+        InputError: `source` is nothing of that kind, the folder lacks files,
+            the hub cannot be reached, or an option does not suit.
         FileNotFoundError: The folder does not exist.
     """
+    if isinstance(source, Mapping):
+        return load_encoder(**source)
+    options = {
+        "pooling": pooling,
+        "max_length": max_length,
+        "normalize": normalize,
+        "dtype": dtype,
+    }
+    options = {key: each for key, each in options.items() if each is not None}
+    if isinstance(prefixes, str):
+        raise fail("`prefixes` must be a list.", f"prefixes={prefixes!r}")
+    if "dtype" in options:
+        check_choice("dtype", dtype, DTYPES)
+    if not isinstance(source, (str, os.PathLike)):
+        if options or prefixes:
+            raise _no_options(source, *options, "prefixes")
+        return _from_object(source)
+    encoder: Any = load_path("source", locate("source", source), **options)
+    encoder.prefixes = tuple(prefixes)
+    encoder.settings = {"source": _lasting(source), **options}
+    if prefixes:
+        encoder.settings["prefixes"] = list(prefixes)
+    return encoder
+
+
+def _from_object(source: Any) -> Encoder:
     if isinstance(source, Encoder):
         return source
     if callable(source):
         return CallableEncoder(source)
-    if source == "static":
-        return load_folder("source", _SHIPPED)
-    if not isinstance(source, (str, os.PathLike)):
-        raise _no_source(source)
-    if os.sep not in str(source) and not Path(source).exists():
-        raise _no_source(source)
-    return load_folder("source", Path(source))
+    raise _no_source("source", source)
 
 
-def _no_source(source: object) -> InputError:
+def locate(argument: str, source: str | os.PathLike[str]) -> Path:
+    """Returns the folder or file of a name, a path or a hub's handle."""
+    name = str(source)
+    if name == "static":
+        return _SHIPPED
+    path = Path(source)
+    if path.exists() or (os.sep in name and "://" not in name):
+        check_file(argument, path)
+        return path
+    if is_handle(name):
+        return download(name)
+    raise _no_source(argument, source)
+
+
+def _lasting(source: str | os.PathLike[str]) -> str:
+    """Returns what names the source from any folder."""
+    return str(Path(source).resolve() if Path(source).exists() else source)
+
+
+def _no_source(argument: str, source: object) -> InputError:
     return fail(
-        "`source` must be 'static', the folder of a checkpoint, or a function "
-        "or Keras model from strings to embeddings.",
-        f"source={source!r}",
-        "Nothing is downloaded: a folder must exist.",
+        f"`{argument}` must be 'static', a checkpoint's folder or handle, or a "
+        "function or Keras model from strings to embeddings.",
+        f"{argument}={source!r}",
+        "A folder must exist; a handle is hf://..., kaggle://... or the name "
+        "of a KerasHub preset.",
     )
 
 
-def load_folder(argument: str, folder: Path) -> Encoder:
-    """Returns the encoder in `folder`; errors call it `argument`."""
-    check_file(argument, folder)
-    config = _read_config(argument, folder)
-    kind = next((k for k, (key, *_) in _KINDS.items() if key in config), None)
-    if kind is None:
-        raise _no_checkpoint(argument, folder, f"a {CONFIG} of no known kind")
-    _, needed, load = _KINDS[kind]
-    missing = [name for name in needed if not (folder / name).exists()]
-    if missing:
-        what = f"{kind} without {', '.join(missing)}"
-        raise _no_checkpoint(argument, folder, what)
-    family = config.get("model_type", config.get("registered_name"))
-    if family not in _ARCHITECTURES:
-        raise fail(
-            f"`{argument}` must be a checkpoint of a BERT model.",
-            f"{argument}={str(folder)!r}, a {family!r}",
-            "Give a function from strings to embeddings for other models.",
-        )
-    return load(folder, _identifier(folder.resolve().name))
+def _no_options(source: object, *options: str) -> InputError:
+    return fail(
+        f"`{options[0]}` must be left out: it is for the checkpoint of a "
+        "backbone.",
+        f"source={source!r}",
+    )
+
+
+def load_path(argument: str, path: Path, **options: Any) -> Encoder:
+    """Returns the encoder in a folder or file; errors call it `argument`."""
+    name = _identifier(path.resolve().name)
+    if path.is_dir():
+        config = _read_config(argument, path)
+        kind = _kind(argument, path, config)
+        if kind.startswith(("a KerasHub", "a Hugging Face")):
+            return load_checkpoint(argument, path, name, **options)
+    if options:
+        raise _no_options(str(path), *options)
+    if path.is_file():
+        return load_embeddings(argument, path, name)
+    if kind == "a whitened encoder":
+        return load_whitening(path, load_encoder)
+    return load_static(path, name)
+
+
+def _kind(argument: str, folder: Path, config: dict[str, Any]) -> str:
+    for kind, (key, needed) in _KINDS.items():
+        if key in config:
+            missing = [name for name in needed if not (folder / name).exists()]
+            if not missing:
+                return kind
+            what = f"{kind} without {', '.join(missing)}"
+            raise _no_checkpoint(argument, folder, what)
+    raise _no_checkpoint(argument, folder, f"a {CONFIG} of no known kind")
 
 
 def _read_config(argument: str, folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise _no_checkpoint(argument, folder, f"without {CONFIG}") from None
     except ValueError as error:
         raise _no_checkpoint(argument, folder, f"{CONFIG}: {error}") from error
@@ -169,7 +248,7 @@ def _read_config(argument: str, folder: Path) -> dict[str, Any]:
 
 def _no_checkpoint(argument: str, folder: Path, what: str) -> InputError:
     kinds = "; or ".join(
-        f"{', '.join(files)} ({kind})" for kind, (_, files, _) in _KINDS.items()
+        f"{', '.join(files)} ({kind})" for kind, (_, files) in _KINDS.items()
     )
     return fail(
         f"`{argument}` must be a folder with {CONFIG} and {kinds}.",

@@ -52,6 +52,11 @@ def joined(columns: list[Array]) -> Array:
     return np.array([" ".join(row) for row in rows], dtype=object)
 
 
+def with_prefix(prefix: str, column: Array) -> Array:
+    """Returns the column with `prefix` in front of each text."""
+    return prefix + column if prefix else column
+
+
 def distinct_texts(columns: list[Array]) -> tuple[Array, Array]:
     """Returns where each text stands among the different ones, and these.
 

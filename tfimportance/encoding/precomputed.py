@@ -1,0 +1,115 @@
+"""Embeddings made elsewhere, looked up by their text."""
+
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from tfimportance._checks import Array, check_finite, fail
+from tfimportance._files import staged_file
+
+TEXT, EMBEDDING = "text", "embedding"
+
+
+class PrecomputedEncoder(tf.Module):
+    """Looks texts up in a table; it can embed no others.
+
+    Attributes:
+        dim: Length of an embedding.
+        name: The file's name as an identifier.
+    """
+
+    batch_size = 65536
+
+    def __init__(self, texts: list[str], table: Array, *, name: str) -> None:
+        super().__init__(name=name)
+        self.dim = int(table.shape[1])
+        self._table = table
+        self._rows = {text.encode(): row for row, text in enumerate(texts)}
+
+    def __call__(self, texts: tf.Tensor) -> tf.Tensor:
+        """Returns `(batch, dim)` float32 of `(batch,)` strings.
+
+        Raises:
+            InputError: A text is not in the file, or a graph is traced.
+        """
+        if not hasattr(texts, "numpy"):
+            raise fail(
+                "`encoder` must be able to embed new texts to be exported.",
+                f"the file of embeddings {self.name!r}",
+                "Export with the encoder that made the file.",
+            )
+        asked = texts.numpy().tolist()
+        missing = [text for text in asked if text not in self._rows]
+        if missing:
+            raise fail(
+                "`examples` must hold texts of the file of embeddings.",
+                f"{len(missing)} of {len(asked)} texts without one, such as "
+                f"{missing[0].decode()[:60]!r}",
+                "Encode them, and write a file of all texts.",
+            )
+        rows = [self._rows[text] for text in asked]
+        return tf.constant(self._table[rows])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What changes the embeddings: the texts and the table."""
+        digest = blake2b(b"\n".join(self._rows), digest_size=16)
+        digest.update(self._table.tobytes())
+        return f"precomputed 1, {digest.hexdigest()}"
+
+
+def load_embeddings(argument: str, path: Path, name: str) -> PrecomputedEncoder:
+    """Returns the encoder of a Parquet file with texts and their embeddings.
+
+    Args:
+        argument: What errors call the file.
+        path: Columns `text`, strings, and `embedding`, lists of numbers, all
+            of one length. Where a text comes twice, the last row counts.
+        name: Name of the encoder.
+
+    Raises:
+        InputError: The file is no such Parquet file, or holds a NaN.
+    """
+    try:
+        frame = pq.read_table(path, columns=[TEXT, EMBEDDING])
+        texts = frame[TEXT].to_pylist()
+        table = _matrix(frame[EMBEDDING].combine_chunks(), len(texts))
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise fail(
+            f"`{argument}` must be a Parquet file with the columns {TEXT!r} "
+            f"(strings) and {EMBEDDING!r} (lists of numbers, one length).",
+            f"{argument}={str(path)!r}: {reason}",
+            "`tfimportance encode` writes one.",
+        ) from error
+    check_finite(argument, table)
+    return PrecomputedEncoder(texts, table, name=name)
+
+
+def _matrix(column: Any, rows: int) -> Array:
+    """Returns float32 `(rows, dim)` of a list column."""
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    if not rows or column.null_count or len(values) % rows or not len(values):
+        raise ValueError(f"{len(values)} numbers for {rows} texts")
+    return values.astype(np.float32).reshape(rows, -1)
+
+
+def save_embeddings(path: Path, texts: Any, embeddings: Array) -> None:
+    """Writes what `load_embeddings` reads.
+
+    Args:
+        path: Parquet file; an older one is replaced when all is written.
+        texts: `(num_texts,)` different strings.
+        embeddings: Float32 `(num_texts, dim)`.
+    """
+    flat = pa.array(np.ascontiguousarray(embeddings, np.float32).reshape(-1))
+    column = pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1])
+    table = pa.table({TEXT: pa.array(texts, pa.string()), EMBEDDING: column})
+    with staged_file(path) as stage:
+        pq.write_table(table, stage)

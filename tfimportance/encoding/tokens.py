@@ -1,0 +1,106 @@
+"""Text to padded token ids, inside the graph, for any KerasHub tokenizer."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_text as tf_text
+
+# The original BERT knows no word of more than 100 characters; this counts
+# bytes, and a Japanese character has three. A run of kana is one word.
+MAX_WORD_BYTES = 300
+
+
+def word_pieces(vocabulary: list[str], *, lowercase: bool) -> Any:
+    """Returns a tokenizer from strings `(batch,)` to ragged int32 pieces.
+
+    It follows the original BERT more closely than KerasHub's own, which turns
+    most accented words into `[UNK]`, and measured 2.4 to 3.2 times the speed
+    of splitting with regular expressions. Its two operations are known to
+    every TensorFlow Serving since 2.15.
+
+    Args:
+        vocabulary: The word pieces; the position is the token id.
+        lowercase: Whether case and accents are dropped, and with them the
+            marks that tell the Japanese ga from ka.
+    """
+    return tf_text.FastBertTokenizer(
+        vocabulary,
+        max_bytes_per_word=MAX_WORD_BYTES,
+        token_out_type=tf.int32,
+        lower_case_nfd_strip_accents=lowercase,
+    )
+
+
+class Tokens(tf.Module):
+    """The tokens of texts, framed and cut as a backbone takes them.
+
+    Bidirectional backbones get a start and an end token. Causal ones get the
+    start token alone, or the end token where the family has no start (Qwen):
+    so even "" has a token that can be pooled.
+
+    Attributes:
+        max_length: Longest sequence, start and end included; longer texts
+            are cut.
+        start: Ids in front of every text, none or one.
+        end: Ids behind every text, none or one.
+        pad: The id that fills up a batch.
+    """
+
+    def __init__(
+        self, tokenizer: Any, *, causal: bool, max_length: int
+    ) -> None:
+        super().__init__(name="tokens")
+        self.max_length = max_length
+        start, end = tokenizer.start_token_id, tokenizer.end_token_id
+        self.start = [] if start is None else [int(start)]
+        self.end = [int(end)] if not causal or not self.start else []
+        self.pad = int(tokenizer.pad_token_id)
+        self._tokenizer = tokenizer
+        self._split: Callable[[tf.Tensor], tf.RaggedTensor] = tokenizer
+        if self.word_pieces is not None:
+            vocabulary, lowercase = self.word_pieces
+            pieces = word_pieces(vocabulary, lowercase=lowercase)
+            self._split = pieces.tokenize
+
+    @property
+    def word_pieces(self) -> tuple[list[str], bool] | None:
+        """Vocabulary and whether it is lowercase; None for other kinds."""
+        if not hasattr(self._tokenizer, "lowercase"):
+            return None
+        vocabulary = list(self._tokenizer.get_vocabulary())
+        return vocabulary, bool(self._tokenizer.lowercase)
+
+    def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Returns the framed tokens, int32 ragged `(batch, None)`."""
+        return self.frame(self._split(texts))
+
+    def frame(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Returns the start token, as many `tokens` as fit, the end token."""
+        room = self.max_length - len(self.start) - len(self.end)
+        rows = tokens.nrows()
+        edges = [
+            tf.tile(tf.constant([ids], tokens.dtype), [rows, 1])
+            for ids in (self.start, self.end)
+            if ids
+        ]
+        parts = [*edges[: len(self.start)], tokens[:, :room]]
+        return tf.concat([*parts, *edges[len(self.start) :]], axis=1)
+
+    def pack(self, tokens: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns ids and mask, int32 `(batch, longest)`.
+
+        Texts come sorted by length, so little is padded; rounding up to
+        fixed lengths was measured 15% slower on a processor.
+        """
+        ids = tokens.to_tensor(self.pad)
+        mask = tf.sequence_mask(tokens.row_lengths(), tf.shape(ids)[1])
+        return ids, tf.cast(mask, tf.int32)
+
+    def identity(self) -> Iterator[bytes]:
+        """Yields what two tokenizers of the same tokens have in common."""
+        yield repr((self.start, self.end, self.pad, self.max_length)).encode()
+        proto = getattr(self._tokenizer, "proto", None)
+        yield proto or "\n".join(self._tokenizer.get_vocabulary()).encode()
+        yield "\n".join(getattr(self._tokenizer, "merges", [])).encode()
+        yield repr(getattr(self._tokenizer, "lowercase", None)).encode()
