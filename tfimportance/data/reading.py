@@ -1,10 +1,11 @@
 """Any source to a frame of the wanted columns, and only those."""
 
 import contextlib
+import functools
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,16 @@ def check_columns(columns: Mapping[str, str], names: list[Any]) -> None:
 
 def _read_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
     check_file("source", path)
-    read = _reader(path)
-    try:
+    read = _READERS[file_kind(path)]
+    with readable(path):
         return read(str(path), columns)
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turns what pyarrow says of a bad file into an `InputError`."""
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise fail(
@@ -78,19 +86,16 @@ def _read_file(path: Path, columns: Mapping[str, str]) -> pd.DataFrame:
         ) from error
 
 
-_Reader = Callable[[str, Mapping[str, str]], pd.DataFrame]
-
-
-def _reader(path: Path) -> _Reader:
-    """The reader for that file ending; a folder holds Parquet files."""
+def file_kind(path: Path) -> str:
+    """The kind that the file's ending says; a folder holds Parquet files."""
     ending = path.suffix.lower()
     packed = ending in _PACKED
     if packed:
         ending = Path(path.stem).suffix.lower()
     if path.is_dir() or (ending == ".parquet" and not packed):
-        return _read_parquet
-    if ending in _READERS:
-        return _READERS[ending]
+        return "parquet"
+    if ending in _KINDS:
+        return _KINDS[ending]
     raise fail(
         "`source` must end in .parquet, .csv, .tsv, .jsonl, .ndjson or .json "
         "(all but Parquet also with .gz).",
@@ -100,23 +105,21 @@ def _reader(path: Path) -> _Reader:
 
 
 def _read_parquet(path: str, columns: Mapping[str, str]) -> pd.DataFrame:
+    return to_frame(open_parquet(path, columns).to_table(list(columns)))
+
+
+def open_parquet(path: str, columns: Mapping[str, str]) -> Any:
+    """The pyarrow data set of a file or folder that has these columns."""
     # The folders above a single file say nothing about its columns.
     partitioning = "hive" if os.path.isdir(path) else None
     data = pa.dataset.dataset(path, format="parquet", partitioning=partitioning)
     check_columns(columns, data.schema.names)
-    return _frame(data.to_table(columns=list(columns)))
+    return data
 
 
-def _frame(table: Any) -> pd.DataFrame:
+def to_frame(table: Any) -> pd.DataFrame:
+    """A pyarrow table as a frame in which integers stay integers."""
     return table.to_pandas(types_mapper=_INTEGERS.get)
-
-
-def _read_csv(path: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    return _read_delimited(path, columns, ",")
-
-
-def _read_tsv(path: str, columns: Mapping[str, str]) -> pd.DataFrame:
-    return _read_delimited(path, columns, "\t")
 
 
 def _read_delimited(
@@ -124,8 +127,21 @@ def _read_delimited(
 ) -> pd.DataFrame:
     """All columns as text, so that 007 stays 007 and NA stays NA.
 
-    The reader would guess the types from the first block alone. Weights, times
-    and kept columns become numbers where every value is one.
+    Weights, times and kept columns become numbers where every value is one.
+    """
+    table = pa.csv.read_csv(path, **csv_options(path, columns, delimiter))
+    for place, (column, argument) in enumerate(columns.items()):
+        if argument in _NUMBERS:
+            table = table.set_column(place, column, _numbers(table[column]))
+    return to_frame(table)
+
+
+def csv_options(
+    path: str, columns: Mapping[str, str], delimiter: str
+) -> dict[str, Any]:
+    """How pyarrow reads these columns as text.
+
+    It would guess the types from the first block alone.
     """
     options = {
         "read_options": pa.csv.ReadOptions(block_size=_BLOCK),
@@ -135,20 +151,13 @@ def _read_delimited(
     }
     with pa.csv.open_csv(path, **options) as first_block:
         check_columns(columns, first_block.schema.names)
-    table = pa.csv.read_csv(
-        path,
-        **options,
-        convert_options=pa.csv.ConvertOptions(
-            include_columns=list(columns),
-            column_types=dict.fromkeys(columns, pa.string()),
-            strings_can_be_null=True,
-            null_values=[""],
-        ),
+    options["convert_options"] = pa.csv.ConvertOptions(
+        include_columns=list(columns),
+        column_types=dict.fromkeys(columns, pa.string()),
+        strings_can_be_null=True,
+        null_values=[""],
     )
-    for place, (column, argument) in enumerate(columns.items()):
-        if argument in _NUMBERS:
-            table = table.set_column(place, column, _numbers(table[column]))
-    return _frame(table)
+    return options
 
 
 def _numbers(column: Any) -> Any:
@@ -172,25 +181,29 @@ def _read_json(path: str, columns: Mapping[str, str]) -> pd.DataFrame:
                 each for each in first_block.schema if each.name in columns
             ]
         if len(wanted) == len(columns):
-            return _frame(pa.json.read_json(path, options, _only(wanted)))
+            return to_frame(pa.json.read_json(path, options, _only(wanted)))
     return _read_json_rows(path, columns)
 
 
 def _read_json_rows(path: str, columns: Mapping[str, str]) -> pd.DataFrame:
     names: dict[str, None] = {}
     values: dict[str, list[Any]] = {name: [] for name in columns}
-    with io.BufferedReader(pa.input_stream(path)) as lines:
-        for number, line in enumerate(lines):
-            if not line.strip():
-                continue
-            row = _json_row(line, number)
-            names |= dict.fromkeys(row)
-            for name, column in values.items():
-                column.append(row.get(name))
+    for row in json_rows(path):
+        names |= dict.fromkeys(row)
+        for name, column in values.items():
+            column.append(row.get(name))
     if not names:
         raise pa.ArrowInvalid("there is no row")
     check_columns(columns, list(names))
     return pd.DataFrame(values, dtype=object)
+
+
+def json_rows(path: str) -> Iterator[dict[str, Any]]:
+    """The rows of a JSON lines file, one by one."""
+    with io.BufferedReader(pa.input_stream(path)) as lines:
+        for number, line in enumerate(lines):
+            if line.strip():
+                yield _json_row(line, number)
 
 
 def _json_row(line: bytes, number: int) -> dict[str, Any]:
@@ -216,10 +229,19 @@ def _only(fields: list[Any]) -> Any:
     )
 
 
-_READERS: dict[str, _Reader] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
-    ".json": _read_json,
-    ".jsonl": _read_json,
-    ".ndjson": _read_json,
+_KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+}
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+_READERS: dict[str, Callable[[str, Mapping[str, str]], pd.DataFrame]] = {
+    "parquet": _read_parquet,
+    "json": _read_json,
+    **{
+        kind: functools.partial(_read_delimited, delimiter=delimiter)
+        for kind, delimiter in DELIMITERS.items()
+    },
 }
