@@ -149,6 +149,31 @@ def to_sample_weight(
     return result
 
 
+def raise_effective_size(sample_weight: Array, goal: float) -> Array:
+    """Returns `w ** gamma` of the same mean and at least `goal` rows' worth.
+
+    `gamma` is the largest in [0, 1] with `(sum w)^2 / sum w^2 >= goal`: the
+    weights come closer together, in their order, as far as is needed. Zeros
+    stay zeros.
+
+    Args:
+        sample_weight: `(num_samples,)`, not negative, some positive.
+        goal: At most the number of positive weights.
+    """
+    weight = np.asarray(sample_weight, np.float64)
+    positive = weight > 0
+    score = np.log(weight[positive])
+    gamma = min(
+        1.0,
+        _decreasing_root(
+            lambda gamma: _log_effective_size(gamma * score) - np.log(goal)
+        ),
+    )
+    raised = np.zeros_like(weight)
+    raised[positive] = softmax(gamma * score) * weight.sum()
+    return raised
+
+
 def _classes(labels: ArrayLike | None, num_samples: int) -> list[Any]:
     if labels is None:
         return [slice(None)]

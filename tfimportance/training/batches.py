@@ -1,8 +1,8 @@
 """Where the batches of an epoch come from.
 
-The order of an epoch is a function of (seed, epoch), and its weights are those
-in use when it begins: a broken run can go on where it was, and weights can
-change from one epoch to the next.
+What an epoch holds is planned when it begins, from the weights in use then and
+a generator that is a function of (seed, epoch): a broken run can go on where
+it was, and weights can change from one epoch to the next.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfimportance._checks import Array
+from tfimportance.allocation import Allocation, Epoch, Weight
+from tfimportance.weighting import effective_sample_size
 
 
 class RowBatches:
@@ -25,6 +27,9 @@ class RowBatches:
         labels: `(num_samples,)` tensor.
         sample_weight: `(num_samples,)` float32, or None. Another array put
             here is in use from the next epoch on.
+        allocation: Says which rows an epoch holds, and their weights.
+        effective_sample_size: Of the epoch that came last, in rows; one that
+            comes twice counts with both.
     """
 
     def __init__(
@@ -33,12 +38,16 @@ class RowBatches:
         labels: Any,
         sample_weight: Array | None,
         *,
+        allocation: Allocation | None = None,
         batch_size: int,
         seed: int | None,
     ) -> None:
         self.features = as_tensors(features)
         self.labels = as_tensors(labels)
         self.sample_weight = sample_weight
+        self.allocation = Weight() if allocation is None else allocation
+        self.effective_sample_size = float("nan")
+        self._label = np.asarray(labels)
         self._epoch = 0
         self._batch_size = batch_size
         # `keras.utils.set_random_seed` governs this generator, too.
@@ -65,12 +74,16 @@ class RowBatches:
     def dataset(self) -> tf.data.Dataset:
         """Returns batches `(x, y)` or, with weights, `(x, y, weight)`.
 
-        Python is asked once an epoch, for its order and weights; all else
-        runs inside tf.data.
+        Python is asked once an epoch, for its rows and weights; all else runs
+        inside tf.data.
+
+        Raises:
+            InputError: The allocation cannot be made of these rows.
         """
-        count = len(self)
+        first = self._plan()
+        count = len(first.rows)
         spec = [tf.TensorSpec([count], tf.int64)]
-        if self.sample_weight is not None:
+        if first.row_weight is not None:
             spec.append(tf.TensorSpec([count], tf.float32))
         steps = -(-count // self._batch_size)
         epoch = tf.data.Dataset.from_generator(
@@ -81,15 +94,29 @@ class RowBatches:
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def _rows(self) -> Iterator[tuple[Array, ...]]:
-        generator = np.random.default_rng([self._seed, self._epoch])
-        order = generator.permutation(len(self))
-        if self.sample_weight is None:
-            yield (order,)
+        epoch = self._plan()
+        self.effective_sample_size = _effective_size(epoch)
+        order = epoch.generator.permutation(len(epoch.rows))
+        if epoch.row_weight is None:
+            yield (epoch.rows[order],)
         else:
-            yield order, self.sample_weight[order]
+            weight = epoch.row_weight[order].astype(np.float32)
+            yield epoch.rows[order], weight
+
+    def _plan(self) -> Epoch:
+        weight = self.sample_weight
+        epoch = Epoch(
+            self._epoch,
+            np.random.default_rng([self._seed, self._epoch]),
+            self._label,
+            None if weight is None else np.asarray(weight, np.float64),
+            rows=np.arange(len(self)),
+        )
+        return self.allocation.plan(epoch)
 
     def _batches(self, order: Any, *weight: Any) -> tf.data.Dataset:
         data = (self.features, self.labels)
+        count = int(order.shape[0])
 
         def batch(start: Any) -> Any:
             part = slice(start, start + self._batch_size)
@@ -98,7 +125,7 @@ class RowBatches:
             )
             return (*rows, *(each[part] for each in weight))
 
-        starts = tf.data.Dataset.range(0, len(self), self._batch_size)
+        starts = tf.data.Dataset.range(0, count, self._batch_size)
         return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
@@ -148,6 +175,12 @@ class BeginEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Called by Keras before it iterates the data."""
         self.batches.begin(epoch)
+
+
+def _effective_size(epoch: Epoch) -> float:
+    """Kish's size of what each sample gets, its repetitions added up."""
+    total = np.bincount(epoch.rows, epoch.row_weight, len(epoch.label))
+    return effective_sample_size(total)
 
 
 def as_tensors(structure: Any) -> Any:

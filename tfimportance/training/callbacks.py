@@ -12,7 +12,6 @@ from tfimportance._checks import Array
 from tfimportance.evaluation import predict_probability, roc_auc
 from tfimportance.training.batches import Batches, RowBatches
 from tfimportance.training.refresh import RefreshImportance
-from tfimportance.weighting import effective_sample_size
 
 MONITOR = "target_auc"
 _HISTOGRAM_BINS = 30
@@ -81,9 +80,10 @@ class BestEpoch(keras.callbacks.EarlyStopping):
 class TensorBoard(keras.callbacks.Callback):
     """Writes the figures of every epoch, counted from 1, for TensorBoard.
 
-    With weights also their effective sample size, in rows, and their
-    histogram; with `RefreshImportance` also that of the importances. Only the
-    event file is written here, so TensorBoard need not be installed.
+    Of arrays also the effective sample size of what the epoch held, in rows,
+    and with weights their histogram; with `RefreshImportance` also that of the
+    importances. Only the event file is written here, so TensorBoard need not
+    be installed.
     """
 
     def __init__(
@@ -104,14 +104,13 @@ class TensorBoard(keras.callbacks.Callback):
             for name, value in (logs or {}).items():
                 _write_scalar(name, value)
             if isinstance(self.batches, RowBatches):
-                weight = self.batches.sample_weight
-                if weight is None:
-                    _write_scalar("effective_sample_size", len(self.batches))
-                else:
-                    _write_scalar(
-                        "effective_sample_size", effective_sample_size(weight)
+                _write_scalar(
+                    "effective_sample_size", self.batches.effective_sample_size
+                )
+                if self.batches.sample_weight is not None:
+                    _write_histogram(
+                        "sample_weight", self.batches.sample_weight
                     )
-                    _write_histogram("sample_weight", weight)
             for each in self.refresh:
                 if each.importance is not None:
                     _write_histogram("importance", each.importance)

@@ -19,6 +19,7 @@ from tfimportance._checks import Array, InputError, fail
 from tfimportance._files import check_writable, staged_file
 from tfimportance.training.batches import Batches
 from tfimportance.training.callbacks import BestEpoch
+from tfimportance.training.models import create_variables
 
 _FILE = "training.safetensors"
 
@@ -56,7 +57,7 @@ class Checkpoint(keras.callbacks.Callback):
             InputError: The file is of another model, data or settings, or
                 cannot be read.
         """
-        _build(model, self.batches)
+        create_variables(model, self.batches)
         self._run = {"model": _describe(model), **self._run}
         for stale in self.path.parent.glob(f".{self.path.stem}-*"):
             stale.unlink()  # of a run that was killed while writing
@@ -128,14 +129,6 @@ class Checkpoint(keras.callbacks.Callback):
             f"checkpoint={str(self.path.parent)!r} with {what}",
             "Name another folder, or delete this one to start anew.",
         )
-
-
-def _build(model: keras.Model, batches: Batches) -> None:
-    """Creates the variables, which Keras else does in the first step."""
-    with model.distribute_strategy.scope():
-        if not model.built:
-            model(batches.first())
-        model.optimizer.build(model.trainable_variables)
 
 
 def _variables(model: keras.Model) -> list[Any]:

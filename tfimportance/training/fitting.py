@@ -1,40 +1,32 @@
 """The fit: batches, watching, stopping, going on."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from tfimportance._checks import (
-    Array,
-    check_binary,
-    check_count,
-    check_finite,
-    check_length,
-    fail,
+from tfimportance.allocation import (
+    Allocation,
+    allocation_of,
+    describe,
+    sets_step_size,
 )
-from tfimportance.training.batches import (
-    Batches,
-    BeginEpoch,
-    GivenBatches,
-    RowBatches,
-    fingerprint,
+from tfimportance.training.arguments import (
+    Validation,
+    batches_of,
+    check_settings,
+    watch,
 )
-from tfimportance.training.callbacks import (
-    MONITOR,
-    BestEpoch,
-    TargetAUC,
-    TensorBoard,
-)
+from tfimportance.training.batches import Batches, fingerprint
+from tfimportance.training.callbacks import MONITOR, BestEpoch, TensorBoard
 from tfimportance.training.checkpoint import Checkpoint
 from tfimportance.training.refresh import RefreshImportance
-
-Validation = tuple[Any, ArrayLike] | tuple[Any, ArrayLike, ArrayLike]
+from tfimportance.training.steps import step_size_by_row
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,7 @@ def fit(
     labels: ArrayLike | None = None,
     *,
     sample_weight: ArrayLike | None = None,
+    allocation: str | Allocation | Sequence[str | Allocation] = "weight",
     validation: Validation | None = None,
     epochs: int = 20,
     batch_size: int = 256,
@@ -91,6 +84,16 @@ def fit(
         labels: `(num_samples,)` of 0 and 1; None where a set brings them.
         sample_weight: `(num_samples,)`, finite and not negative; None trains
             uniformly.
+        allocation: How the weights become training, one word, an object with
+            settings, or several, one after the other:
+            `"weight"`: the loss of a row is multiplied by its weight
+            (`Weight`). `"top_k"`: only the more important half comes (`TopK`).
+            `"repeat"`: a row comes as often as its weight says (`Repeat`).
+            `"learning_rate"`: the weight is a step size, also under Adam
+            (`LearningRate`). `"curriculum"`: important rows first, all in the
+            end (`Curriculum`). All but `"weight"` and `"learning_rate"` keep
+            the class mix. `("curriculum", "weight")` combines two. A set takes
+            `"weight"` or `"learning_rate"`.
         validation: `(features, labels)` of held-out target rows with both
             classes; None trains for all `epochs`. With a third entry,
             `(num_validation,)` weights, the history has the exact weighted
@@ -113,28 +116,39 @@ def fit(
         InputError: The model is not compiled, an argument does not match, or
             `checkpoint` holds another run.
     """
-    _check_settings(model, epochs, batch_size, patience, seed, checkpoint)
+    check_settings(model, epochs, batch_size, patience, seed, checkpoint)
+    allocation = allocation_of(allocation)
     if seed is not None:
         keras.utils.set_random_seed(seed)
-    batches = _batches(features, labels, sample_weight, batch_size, seed)
+    batches = batches_of(
+        features, labels, sample_weight, allocation, batch_size, seed
+    )
     best = None if validation is None else BestEpoch(patience)
-    watch = _watch(batches, validation, best, batch_size)
-    look_on = [*watch, *callbacks, *_log(batches, callbacks, tensorboard)]
+    look_on = [
+        *watch(batches, validation, best, batch_size),
+        *callbacks,
+        *_log(batches, callbacks, tensorboard),
+    ]
     keep = None
     if checkpoint is not None:
         given = None if validation is None else fingerprint(validation)
         run = {"seed": seed, "batch_size": batch_size, "validation": given}
+        run["allocation"] = describe(allocation)
         keep = Checkpoint(Path(checkpoint), batches, best, run)
         keep.resume(model)
         look_on.append(keep)
-    history = model.fit(
-        batches.dataset(),
-        epochs=epochs,
-        initial_epoch=_first_epoch(keep, epochs),
-        callbacks=look_on,
-        shuffle=False,  # the order is the data's own
-        verbose=0,
-    ).history
+    stepping: AbstractContextManager[None] = nullcontext()
+    if sets_step_size(allocation):
+        stepping = step_size_by_row(model, batches)
+    with stepping:
+        history = model.fit(
+            batches.dataset(),
+            epochs=epochs,
+            initial_epoch=_first_epoch(keep, epochs),
+            callbacks=look_on,
+            shuffle=False,  # the order is the data's own
+            verbose=0,
+        ).history
     return _result(history if keep is None else keep.history)
 
 
@@ -151,112 +165,6 @@ def _first_epoch(keep: Checkpoint | None, epochs: int) -> int:
     if keep is None:
         return 0
     return epochs if keep.stopped else keep.epochs
-
-
-def _check_settings(
-    model: keras.Model,
-    epochs: int,
-    batch_size: int,
-    patience: int,
-    seed: int | None,
-    checkpoint: str | Path | None,
-) -> None:
-    check_count("epochs", epochs)
-    check_count("batch_size", batch_size)
-    check_count("patience", patience)
-    if seed is not None:
-        check_count("seed", seed, at_least=0)
-    elif checkpoint is not None:
-        raise fail(
-            "`seed` must be given with `checkpoint`.",
-            "seed=None",
-            "Without one, a run that goes on would shuffle differently.",
-        )
-    if not getattr(model, "compiled", False):
-        raise fail(
-            "`model` must be compiled.",
-            f"model={model.name!r}, not compiled",
-            "Call model.compile(optimizer, loss) first.",
-        )
-
-
-def _batches(
-    features: Any,
-    labels: ArrayLike | None,
-    sample_weight: ArrayLike | None,
-    batch_size: int,
-    seed: int | None,
-) -> Batches:
-    if isinstance(features, (tf.data.Dataset, keras.utils.PyDataset)):
-        if labels is None and sample_weight is None:
-            return GivenBatches(features)
-        raise fail(
-            "`labels` and `sample_weight` must be left out where `features` is "
-            "a data set.",
-            f"features of type {type(features).__name__}",
-            "Let it give (x, y, sample_weight).",
-        )
-    if labels is None:
-        raise fail("`labels` must be given with arrays.", "labels=None")
-    label = np.asarray(labels)
-    for part in keras.tree.flatten(features):
-        check_length("labels", label, _num_rows(part), "features")
-    check_binary("labels", label)
-    weight = _checked_weight("sample_weight", sample_weight, len(label))
-    return RowBatches(features, label, weight, batch_size=batch_size, seed=seed)
-
-
-def _num_rows(array: Any) -> int:
-    if getattr(array, "shape", ()):
-        return int(array.shape[0])
-    raise fail(
-        "`features` must be an array, or a dict or tuple of arrays.",
-        f"a {type(array).__name__} in features",
-        "Turn lists into arrays with np.asarray.",
-    )
-
-
-def _checked_weight(
-    name: str, sample_weight: ArrayLike | None, num_samples: int
-) -> Array | None:
-    if sample_weight is None:
-        return None
-    weight = np.asarray(sample_weight, np.float32)
-    check_length(name, weight, num_samples, "labels")
-    check_finite(name, weight)
-    if weight.min() < 0:
-        raise fail(
-            f"`{name}` must not be negative.",
-            f"{name} with a minimum of {weight.min():g}",
-            "Turn scores into weights with `to_sample_weight`.",
-        )
-    return weight
-
-
-def _watch(
-    batches: Batches,
-    validation: Validation | None,
-    best: BestEpoch | None,
-    batch_size: int,
-) -> list[keras.callbacks.Callback]:
-    if validation is None or best is None:
-        return [BeginEpoch(batches)]
-    features, labels, *rest = validation
-    label = np.asarray(labels)
-    for part in keras.tree.flatten(features):
-        check_length(
-            "validation labels", label, _num_rows(part), "validation features"
-        )
-    check_binary("validation labels", label, both=True)
-    weight = _checked_weight(
-        "validation sample_weight", rest[0] if rest else None, len(label)
-    )
-    if weight is not None:
-        seen = label[weight > 0]
-        check_binary("validation labels of positive weight", seen, both=True)
-    # Without gradients a batch needs far less memory than in training.
-    auc = TargetAUC(features, label, weight, 4 * batch_size)
-    return [BeginEpoch(batches), auc, best]
 
 
 def _log(

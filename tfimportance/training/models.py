@@ -1,8 +1,9 @@
-"""A small model for those who bring none."""
+"""A small model for those who bring none; what any model needs first."""
 
 import keras
 
 from tfimportance._checks import check_count
+from tfimportance.training.batches import Batches
 
 
 def dense_head(
@@ -33,3 +34,11 @@ def dense_head(
     model = keras.Model(inputs, outputs, name="dense_head")
     model.compile(keras.optimizers.Adam(learning_rate), "binary_crossentropy")
     return model
+
+
+def create_variables(model: keras.Model, batches: Batches) -> None:
+    """Creates the variables, which Keras else does in the first step."""
+    with model.distribute_strategy.scope():
+        if not model.built:
+            model(batches.first())
+        model.optimizer.build(model.trainable_variables)

@@ -1,0 +1,30 @@
+"""Weights in, training out: what an epoch holds.
+
+epochs.py     Epoch, what is settled before an epoch is trained; Combination
+spending.py   Weight, Repeat, LearningRate: how a weight acts
+selection.py  TopK, Curriculum: which rows come
+words.py      the words of `fit(..., allocation=...)`
+"""
+
+from tfimportance.allocation.epochs import Allocation, Combination, Epoch
+from tfimportance.allocation.selection import Curriculum, TopK
+from tfimportance.allocation.spending import LearningRate, Repeat, Weight
+from tfimportance.allocation.words import (
+    allocation_of,
+    describe,
+    sets_step_size,
+)
+
+__all__ = [
+    "Allocation",
+    "Combination",
+    "Curriculum",
+    "Epoch",
+    "LearningRate",
+    "Repeat",
+    "TopK",
+    "Weight",
+    "allocation_of",
+    "describe",
+    "sets_step_size",
+]

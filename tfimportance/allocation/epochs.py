@@ -1,0 +1,110 @@
+"""What is settled before an epoch is trained."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from tfimportance._checks import Array, fail
+
+# With fewer effective rows a weighted mean varies ten times as much as the
+# plain mean of all rows.
+FLOOR = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """The rows that come in one epoch, and the weight each comes with.
+
+    An allocation takes an epoch and returns it with other `rows` and
+    `row_weight`. The rows are shuffled afterwards, so their order is free.
+
+    Attributes:
+        number: Counted from 0.
+        generator: The only source of chance: it is seeded by the run's seed
+            and this number.
+        label: `(num_samples,)` of 0 and 1.
+        sample_weight: `(num_samples,)` float64, not negative, or None.
+        rows: `(n,)` numbers of samples; one that comes twice is there twice.
+        row_weight: `(n,)` weights in the loss, or None for none.
+    """
+
+    number: int
+    generator: np.random.Generator
+    label: Array
+    sample_weight: Array | None
+    rows: Array
+    row_weight: Array | None = None
+
+    @property
+    def given_weight(self) -> Array:
+        """The sample weights; an error where there are none."""
+        if self.sample_weight is None:
+            raise fail(
+                "`sample_weight` must be given with this `allocation`.",
+                "sample_weight=None",
+            )
+        return self.sample_weight
+
+    def without_zeros(self) -> "Epoch":
+        """Returns the epoch without rows of weight zero."""
+        if self.sample_weight is None:
+            return self
+        return replace(self, rows=self.rows[self.sample_weight[self.rows] > 0])
+
+    @property
+    def floor_rows(self) -> int:
+        """All samples that have a weight: what a floor is a share of."""
+        if self.sample_weight is None:
+            return len(self.label)
+        return int(np.count_nonzero(self.sample_weight))
+
+    def parts(self, per_label: bool) -> Iterator[tuple[Array, int]]:
+        """Yields the places in `rows` of each class, and the class."""
+        if not per_label:
+            yield np.arange(len(self.rows)), -1
+            return
+        label = self.label[self.rows]
+        for value in np.unique(label):
+            yield np.flatnonzero(label == value), int(value)
+
+
+class Allocation(Protocol):
+    """How weights become training; write your own with this one method."""
+
+    def plan(self, epoch: Epoch) -> Epoch:
+        """Returns the epoch with the rows that come, and their weights.
+
+        Every epoch must have as many rows as the first: Keras counts the
+        steps of an epoch once.
+        """
+
+
+def check_floor(floor: object) -> None:
+    """Raises unless `floor` is a share of the rows."""
+    number = isinstance(floor, (int, float)) and not isinstance(floor, bool)
+    if not number or not 0 <= floor <= 1:  # type: ignore[operator]
+        raise fail("`floor` must be a number from 0 to 1.", f"floor={floor!r}")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Several allocations, one after the other.
+
+    Those that select (`TopK`, `Curriculum`) say which rows come; at most one
+    that spends (`Weight`, `Repeat`, `LearningRate`) says how their weights
+    act. `Combination((TopK(0.5), Weight()))` trains on the more important half
+    of the rows, each with its weight.
+
+    Attributes:
+        parts: The first acts on all rows, the next on what it leaves.
+    """
+
+    parts: tuple[Allocation, ...]
+
+    def plan(self, epoch: Epoch) -> Epoch:
+        """Returns the epoch that all parts together leave."""
+        for part in self.parts:
+            epoch = part.plan(epoch)
+        return epoch
