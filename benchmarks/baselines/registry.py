@@ -5,8 +5,11 @@ from functools import partial
 from baselines import confident
 from baselines.density_ratio import kliep, rulsif, ulsif
 from baselines.domain_classifier import domain_classifier
+from baselines.dvrl import dvrl
 from baselines.knn_shapley import knn_shapley
+from baselines.lava import lava
 from baselines.mean_matching import kernel_mean_matching
+from baselines.out_of_bag import data_oob
 from baselines.problem import Method
 from baselines.reweighting import learning_to_reweight
 from baselines.similarity import (
@@ -37,6 +40,8 @@ METHODS: dict[str, Method] = {
     "KNN-Shapley": values(
         knn_shapley, source="Jia et al. 2019, arXiv:1908.08619"
     ),
+    "LAVA": values(lava, source="Just et al. 2023, arXiv:2305.00054"),
+    "Data-OOB": values(data_oob, source="Kwon and Zou 2023, arXiv:2304.07718"),
     "cleanlab": values(
         confident.self_confidence,
         source="Northcutt et al. 2021, arXiv:1911.00068; self-confidence",
@@ -52,4 +57,5 @@ METHODS: dict[str, Method] = {
     "learning to reweight": weights(
         learning_to_reweight, source="Ren et al. 2018, arXiv:1803.09050"
     ),
+    "DVRL": values(dvrl, source="Yoon et al. 2020, arXiv:1909.11671"),
 }
