@@ -66,8 +66,9 @@ def export(
     - `embed_text`: `text` to the `embedding` of that one text;
     - `similarity`: `text` and `other` to `similarity`, float32 `(batch,)` in
       ±sinh(clip), as `clipped_sinh_similarity` says of the two embeddings;
-    - `tokens`: `<column>_ids`, int32 `(batch, length)` padded with `[PAD]`,
-      to `probability` and `embedding`, where the encoder is a backbone.
+    - `tokens`: where the encoder is a backbone, `ids` (of the columns joined
+      with one space) or `<column>_ids`, int32 `(batch, length)` with or
+      without start, end and padding, to `probability` and `embedding`.
 
     An input has the name of its column, with `_` for every character but ASCII
     letters and digits ("Review Text" becomes `Review_Text`). Tokenizer, encoder
@@ -186,8 +187,8 @@ def _attach_vocabulary(
     served: tf.Module, encoder: Encoder | None, folder: Path
 ) -> None:
     """Puts the word pieces into `assets`, for clients that tokenise."""
-    vocabulary = getattr(encoder, "vocabulary", None)
-    if vocabulary is not None:
+    pieces = getattr(getattr(encoder, "tokens", None), "word_pieces", None)
+    if pieces is not None:
         file = folder / _VOCABULARY
-        file.write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+        file.write_text("\n".join(pieces[0]) + "\n", encoding="utf-8")
         served.vocabulary = tf.saved_model.Asset(str(file))

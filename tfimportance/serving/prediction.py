@@ -18,6 +18,7 @@ from tfimportance._checks import Array, check_count, fail
 from tfimportance._files import check_writable, staged_file
 from tfimportance.data import columns as convert
 from tfimportance.data.blocks import read_blocks
+from tfimportance.data.lists import holds_lists
 from tfimportance.serving.loading import load_served
 from tfimportance.serving.signatures import DEFAULT, LABEL
 
@@ -98,6 +99,7 @@ class _TableWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._schema: pa.Schema | None = None
+        self._writer: Any = None
         self._stack = ExitStack()
 
     def __enter__(self) -> "_TableWriter":
@@ -111,18 +113,18 @@ class _TableWriter:
         table = pa.table({name: _cells(each) for name, each in columns.items()})
         if self._schema is None:
             self._schema = table.schema
-            self._open()
+            self._writer = self._open(table.schema)
         self._writer.write_table(table.cast(self._schema))
 
-    def _open(self) -> None:
-        is_csv = self._path.suffix == ".csv"
-        if is_csv and any(map(pa.types.is_nested, self._schema.types)):
+    def _open(self, schema: pa.Schema) -> Any:
+        suffix = self._path.suffix
+        if suffix == ".csv" and any(map(pa.types.is_nested, schema.types)):
             raise fail(
                 "`output` must end in .parquet for answers that are vectors.",
-                f"output of type {self._path.suffix}",
+                f"output of type {suffix}",
             )
-        writer = _WRITERS[self._path.suffix](str(self._path), self._schema)
-        self._writer = self._stack.enter_context(writer)
+        writer = _WRITERS[suffix](str(self._path), schema)
+        return self._stack.enter_context(writer)
 
 
 def _cells(values: Array) -> Any:
@@ -154,7 +156,7 @@ def _values(
     if name == LABEL:
         return convert.to_label(column, positive).astype(np.int64)
     values = convert.to_kept(column)
-    if values.dtype != object or convert.holds_lists(column):
+    if values.dtype != object or holds_lists(column):
         return values
     numbers = pd.to_numeric(column, errors="coerce")  # CSV holds texts
     if numbers.isna().any():

@@ -1,6 +1,6 @@
 """What a served model can be asked: each signature a function of tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,11 @@ import keras
 import tensorflow as tf
 
 from tfimportance._checks import fail
-from tfimportance.encoding.fields import combine_embeddings, field_mode
+from tfimportance.encoding.fields import (
+    combine_embeddings,
+    combine_fields,
+    field_mode,
+)
 from tfimportance.importance.streaming import Settings
 from tfimportance.serving.features import Features, Tensors
 from tfimportance.serving.targets import Scorer
@@ -91,9 +95,12 @@ def model_signatures(
 def text_signatures(encoder: Any, settings: Settings) -> dict[str, Signature]:
     """Returns what can be asked of any text, item to item."""
 
+    def embed(texts: tf.Tensor) -> tf.Tensor:
+        return combine_fields(encoder, {"text": texts}, "join")
+
     def similarity(inputs: Tensors) -> dict[str, tf.Tensor]:
         left, right = (
-            settings.direction(encoder(inputs[name]))
+            settings.direction(embed(inputs[name]))
             for name in ("text", "other")
         )
         z = settings.scale * tf.reduce_sum(left * right, axis=1)
@@ -104,7 +111,7 @@ def text_signatures(encoder: Any, settings: Settings) -> dict[str, Signature]:
         "embed_text": Signature(
             "embedding of one text, for a catalogue of items",
             {"text": _ONE_TEXT},
-            lambda inputs: {"embedding": encoder(inputs["text"])},
+            lambda inputs: {"embedding": embed(inputs["text"])},
         ),
         "similarity": Signature(
             "sinh similarity of two texts; one `text` meets every `other`",
@@ -116,18 +123,19 @@ def text_signatures(encoder: Any, settings: Settings) -> dict[str, Signature]:
 
 
 def token_signature(
-    model: keras.Model, encoder: Any, columns: dict[str, str], fields: str
+    model: keras.Model, encoder: Any, columns: Mapping[str, str], fields: str
 ) -> dict[str, Signature]:
-    """Returns the signature that takes word-piece ids in place of texts."""
+    """Returns the signature that takes token ids in place of texts.
+
+    Columns that are joined are one text to the tokenizer: one input `ids`.
+    """
     mode = field_mode(fields, len(columns))
-    names = [f"{name}_ids" for name in columns]
+    names = ["ids"] if mode == "join" else [f"{name}_ids" for name in columns]
 
     def answer(inputs: Tensors) -> dict[str, tf.Tensor]:
-        pieces = [_word_pieces(encoder, inputs[name]) for name in names]
-        if mode == "join":
-            embedding = _embed_tokens(encoder, tf.concat(pieces, axis=1))
-        else:
-            parts = [_embed_tokens(encoder, each) for each in pieces]
+        parts = [_embed_ids(encoder, inputs[name]) for name in names]
+        embedding = parts[0]
+        if mode != "join":
             embedding = combine_embeddings(parts, mode)
         return {
             "probability": probability(model, embedding),
@@ -190,17 +198,16 @@ def _binary(label: tf.Tensor) -> tf.Tensor:
         return tf.identity(label)
 
 
-def _word_pieces(encoder: Any, ids: tf.Tensor) -> tf.RaggedTensor:
-    """Returns the ids without padding and without `[CLS]` and `[SEP]`.
+def _embed_ids(encoder: Any, ids: tf.Tensor) -> tf.Tensor:
+    """Returns the embeddings of `(batch, length)` ids.
 
-    Tokenizers differ in whether they add these; the encoder adds its own.
+    Tokenizers differ in whether they frame a text with start and end, and all
+    pad: such ids are taken out, and the encoder puts in its own.
     """
-    special = [
-        encoder.vocabulary.index(token) for token in ("[PAD]", "[CLS]", "[SEP]")
-    ]
-    keep = tf.reduce_all(ids[..., None] != tf.constant(special), axis=-1)
-    return tf.ragged.boolean_mask(ids, keep)
-
-
-def _embed_tokens(encoder: Any, tokens: tf.RaggedTensor) -> tf.Tensor:
-    return tf.math.l2_normalize(encoder.embed_tokens(tokens), axis=-1)
+    known = encoder.tokens
+    special = tf.constant([known.pad, *known.start, *known.end], ids.dtype)
+    is_text = tf.reduce_all(ids[..., None] != special, axis=-1)
+    embedding = encoder.embed_tokens(tf.ragged.boolean_mask(ids, is_text))
+    if encoder.normalize:
+        embedding = tf.math.l2_normalize(embedding, axis=1)
+    return embedding
