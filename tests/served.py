@@ -96,13 +96,23 @@ def probability(model, x):
     return 1 / (1 + np.exp(-(hidden @ w2 + b2)[:, 0]))
 
 
-def load(version):
-    return tf.saved_model.load(str(version)).signatures["serving_default"]
+def question(version, signature):
+    """A function from the named inputs to the named outputs, in NumPy."""
+    serve = tf.saved_model.load(str(version)).signatures[signature]
+    specs = serve.structured_input_signature[1]
+
+    def answer(**inputs):
+        tensors = {
+            name: tf.constant(values, specs[name].dtype)
+            for name, values in inputs.items()
+        }
+        return {name: out.numpy() for name, out in serve(**tensors).items()}
+
+    return answer
 
 
 def ask(version, **texts):
-    tensors = {name: tf.constant(column) for name, column in texts.items()}
-    return load(version)(**tensors)["probability"].numpy()
+    return question(version, "serving_default")(**texts)["probability"]
 
 
 def saved_model(version):
@@ -142,18 +152,24 @@ text = Path(importlib.util.find_spec("tensorflow_text").origin).parent
 for library in sorted(text.glob("python/ops/_*.so")):
     tf.load_op_library(str(library))
 version, requests, answers = sys.argv[1:]
-serve = tf.saved_model.load(version).signatures["serving_default"]
-inputs = json.loads(Path(requests).read_text())
-outputs = serve(**{name: tf.constant(x) for name, x in inputs.items()})
-np.save(answers, outputs["probability"].numpy())
+model = tf.saved_model.load(version)
+found = {}
+for name, inputs in json.loads(Path(requests).read_text()).items():
+    serve = model.signatures[name]
+    specs = serve.structured_input_signature[1]
+    outputs = serve(**{k: tf.constant(x, specs[k].dtype)
+                       for k, x in inputs.items()})
+    found |= {f"{name} {k}": x.numpy() for k, x in outputs.items()}
+np.savez(answers, **found)
 assert not any(m.split(".")[0] in ("keras", "keras_hub", "tfimportance")
                for m, loaded in sys.modules.items() if loaded)
 """
 
 
-def ask_fresh_process(version, folder, **texts):
-    (folder / "requests.json").write_text(json.dumps(texts))
-    arguments = [version, folder / "requests.json", folder / "answers.npy"]
+def ask_fresh_process(version, folder, **requests):
+    """Signature name to inputs; returns `"signature output"` to values."""
+    (folder / "requests.json").write_text(json.dumps(requests))
+    arguments = [version, folder / "requests.json", folder / "answers.npz"]
     child = subprocess.run(
         [sys.executable, "-c", CHILD, *map(str, arguments)],
         capture_output=True,
@@ -161,4 +177,5 @@ def ask_fresh_process(version, folder, **texts):
         cwd=folder,
     )
     assert child.returncode == 0, child.stderr
-    return np.load(folder / "answers.npy")
+    with np.load(folder / "answers.npz") as answers:
+        return dict(answers)

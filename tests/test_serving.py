@@ -44,7 +44,9 @@ def test_a_fresh_process_without_keras_answers_the_same(
 ):
     expected = probability(model, embedded(encoder, TEXTS))
     assert expected.std() > 0.01
-    answers = ask_fresh_process(version, tmp_path, review=TEXTS)
+    request = {"serving_default": {"review": TEXTS}}
+    answers = ask_fresh_process(version, tmp_path, **request)
+    answers = answers["serving_default probability"]
     np.testing.assert_allclose(answers, expected, atol=1e-5)
 
 
@@ -138,10 +140,7 @@ def test_models_of_other_kinds(encoder, tmp_path):
 
 
 def test_the_signature_is_text_to_probability(version):
-    signatures = dict(saved_model(version).signature_def)
-    signatures.pop("__saved_model_init_op")
-    assert list(signatures) == ["serving_default"]
-    serve = signatures["serving_default"]
+    serve = saved_model(version).signature_def["serving_default"]
     assert serve.method_name == "tensorflow/serving/predict"
 
     def facts(tensors):
@@ -170,11 +169,15 @@ def test_every_weight_is_stored_once(tmp_path, kind):
     assert weights < size(version) < weights + 150_000
 
 
-def test_only_weights_and_a_graph_are_stored(version):
+def test_only_weights_a_graph_and_its_papers_are_stored(version):
     assert listing(version) == [
+        "MODEL_CARD.md",
         "assets",
+        "assets.extra",
+        "assets.extra/tf_serving_warmup_requests",
         "fingerprint.pb",
         "saved_model.pb",
+        "signature.json",
         "variables",
         "variables/variables.data-00000-of-00001",
         "variables/variables.index",
@@ -216,7 +219,9 @@ def test_the_shipped_encoder_in_a_fresh_process(static, tmp_path):
     model = dense_head(static.dim)
     expected = model.predict(encode(static, TEXTS, progress=False), verbose=0)
     version = export(model, static, tmp_path)
-    answers = ask_fresh_process(version, tmp_path, text=TEXTS)
+    request = {"serving_default": {"text": TEXTS}}
+    answers = ask_fresh_process(version, tmp_path, **request)
+    answers = answers["serving_default probability"]
     np.testing.assert_allclose(answers, expected[:, 0], atol=1e-5)
     # TF.Text 2.12.1, which the servers 2.15 to 2.19 link, has both.
     assert text_operations(version) == {

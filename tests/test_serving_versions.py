@@ -14,7 +14,8 @@ from served import (
     probability,
 )
 
-from tfimportance import InputError, export, serving
+from tfimportance import InputError, export
+from tfimportance.serving import publishing
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,12 @@ def model():
     return dense()
 
 
+def versions_in(path):
+    """Everything there, but for what starts a server."""
+    names = {p.name for p in path.iterdir()}
+    return sorted(names - {"models.config", "compose.yaml"})
+
+
 def test_the_next_integer_is_taken(encoder, model, tmp_path):
     path = tmp_path / "saved_models" / "reviews"
     assert export(model, encoder, path) == path / "1"
@@ -35,7 +42,7 @@ def test_the_next_integer_is_taken(encoder, model, tmp_path):
     assert export(model, encoder, str(path)) == path / "11"
     assert ask(path / "11", text=["bed"]).shape == (1,)
     assert {p.name for p in path.iterdir()} == {
-        *("1", "9", "10", "11", "12x"),
+        *("1", "9", "10", "11", "12x", "models.config", "compose.yaml"),
         *("notes", ".export-old", "-40", "²", "3.5"),
     }
 
@@ -66,7 +73,7 @@ def test_a_server_never_sees_half_a_model(
     export(model, encoder, tmp_path)
     assert len(seen) == 1
     assert seen[0].startswith(".export-")
-    assert [p.name for p in tmp_path.iterdir()] == ["1"]
+    assert versions_in(tmp_path) == ["1"]
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -103,8 +110,8 @@ def test_a_version_that_appears_meanwhile(
     encoder, model, tmp_path, monkeypatch
 ):
     (tmp_path / "1" / "theirs").mkdir(parents=True)
-    real, stale = serving._versions, iter([[]])
-    monkeypatch.setattr(serving, "_versions", lambda p: next(stale, real(p)))
+    real, stale = publishing.versions, iter([[]])
+    monkeypatch.setattr(publishing, "versions", lambda p: next(stale, real(p)))
     assert export(model, encoder, tmp_path) == tmp_path / "2"
     assert listing(tmp_path / "1") == ["theirs"]
 
@@ -125,7 +132,7 @@ def test_many_publish_at_once(tmp_path):
             folder = tmp_path / f"{author}-{number}"
             folder.mkdir()
             (folder / "author").write_text(folder.name)
-            published.append((serving._publish(folder, path), folder.name))
+            published.append((publishing.publish(folder, path), folder.name))
 
     run_together([lambda author=a: publish(author) for a in range(8)])
     assert sorted(int(v.name) for v, _ in published) == list(range(1, 201))
@@ -140,8 +147,7 @@ def test_two_exports_at_once(tmp_path):
         versions[seed] = export(*jobs[seed], tmp_path)
 
     run_together([lambda seed=s: job(seed) for s in jobs])
-    assert listing(tmp_path)[0] == "1"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["1", "2", "3"]
+    assert versions_in(tmp_path) == ["1", "2", "3"]
     for seed, (model, encoder) in jobs.items():
         expected = probability(model, embedded(encoder, TEXTS[:2]))
         answers = ask(versions[seed], text=TEXTS[:2])
