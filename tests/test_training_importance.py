@@ -54,7 +54,7 @@ def tempered(score, fraction):
         w = np.exp(beta * score)
         return w.sum() ** 2 / (w**2).sum() - fraction * len(score)
 
-    weight = np.exp(brentq(gap, 0, 50, xtol=1e-12) * score)
+    weight = np.exp(brentq(gap, 0, 1e4, xtol=1e-12) * score)
     return weight / weight.mean()
 
 
@@ -217,7 +217,8 @@ def test_an_encoder_of_its_own_is_not_trained():
 
 @pytest.mark.parametrize("fraction", [0.02, 0.3, 0.9, 1.0])
 def test_tempering_reaches_the_effective_size(fraction):
-    score = rng.standard_t(2, 77).astype(np.float32) * 1e3
+    heavy = np.random.default_rng(5).standard_t(2, 77)
+    score = heavy.astype(np.float32) * 1e3
     weight = temper(tf.constant(score), fraction).numpy().astype(np.float64)
     assert weight.mean() == pytest.approx(1, rel=1e-5)
     size = weight.sum() ** 2 / (weight**2).sum()
