@@ -43,6 +43,11 @@ class Signature:
         """Returns the concrete function."""
 
         def serve(inputs: Tensors) -> dict[str, tf.Tensor]:
+            # What a server is sent need not have the shape that was traced.
+            inputs = {
+                name: tf.ensure_shape(value, self.specs[name].shape)
+                for name, value in inputs.items()
+            }
             if self.same_rows:
                 _assert_same_rows(inputs)
             return self.answer(inputs)

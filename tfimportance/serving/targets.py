@@ -9,12 +9,17 @@ from numpy.typing import ArrayLike
 
 from tfimportance._checks import (
     Array,
+    check_choice,
     check_finite,
     check_length,
     check_number,
 )
 from tfimportance.importance.modes import as_labels
-from tfimportance.importance.reductions import Reduction, as_reduction
+from tfimportance.importance.reductions import (
+    REDUCTIONS,
+    Reduction,
+    as_reduction,
+)
 from tfimportance.importance.streaming import Settings
 from tfimportance.similarity import (
     LARGEST_CLIP,
@@ -75,7 +80,8 @@ class TargetSet:
         # A sum over all targets has to fit into float32.
         most = float(LARGEST_CLIP - np.log(len(embeddings)))
         check_number("clip", self.clip, above=0, at_most=most)
-        as_reduction(self.reduction)
+        if isinstance(self.reduction, str):
+            check_choice("reduction", self.reduction, REDUCTIONS)
         object.__setattr__(self, "embeddings", embeddings)
         if self.labels is not None:
             labels = as_labels(
