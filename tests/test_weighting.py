@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from tfimportance import InputError
-from tfimportance.weighting import effective_sample_size, to_sample_weight
+from tfimportance.weighting import (
+    effective_sample_size,
+    raise_effective_size,
+    to_sample_weight,
+)
 
 rng = np.random.default_rng(7)
 SCORES = rng.gamma(0.7, 3.0, 1013) - 2.0
@@ -127,3 +131,18 @@ def test_bad_input_is_named(arguments, message):
 def test_effective_sample_size_of_impossible_weights(weights):
     with pytest.raises(InputError, match="`sample_weight`"):
         effective_sample_size(weights)
+
+
+def test_weights_are_brought_together_as_far_as_is_needed():
+    weight = np.array([0.0, 0.1, 0.4, 2.0, 9.0])
+    raised = raise_effective_size(weight, 2.5)
+    gamma = np.log(raised[4] / raised[3]) / np.log(9 / 2)
+    assert 0 < gamma < 1
+    assert raised[1:] / raised[1] == pytest.approx((weight[1:] / 0.1) ** gamma)
+    assert raised[0] == 0
+    assert raised.sum() == pytest.approx(11.5)
+    assert raised.sum() ** 2 / (raised**2).sum() == pytest.approx(2.5)
+    assert raise_effective_size(weight, 1.2) == pytest.approx(weight)
+    assert raise_effective_size(weight, 4) == pytest.approx(
+        [0, *[11.5 / 4] * 4], rel=1e-4
+    )

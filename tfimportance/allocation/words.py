@@ -1,5 +1,6 @@
 """The words of `fit(..., allocation=...)`."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -89,4 +90,7 @@ def _value(allocation: Any, name: str) -> Any:
         return [describe(part) for part in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return np.asarray(value).tolist()
+    array = np.asarray(value)
+    if array.dtype == object:  # strings; their bytes are addresses
+        array = array.astype(str)
+    return hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()

@@ -19,7 +19,6 @@ from tfimportance._checks import (
 from tfimportance.allocation import Allocation, LearningRate, Weight
 from tfimportance.training.batches import (
     Batches,
-    BeginEpoch,
     GivenBatches,
     RowBatches,
 )
@@ -133,14 +132,13 @@ def checked_weight(
 
 
 def watch(
-    batches: Batches,
     validation: Validation | None,
     best: BestEpoch | None,
     batch_size: int,
 ) -> list[keras.callbacks.Callback]:
-    """Returns what tells the epochs and measures the AUC after each."""
+    """Returns what measures the AUC after each epoch, and acts on it."""
     if validation is None or best is None:
-        return [BeginEpoch(batches)]
+        return []
     features, labels, *rest = validation
     label = np.asarray(labels)
     for part in keras.tree.flatten(features):
@@ -156,4 +154,4 @@ def watch(
         check_binary("validation labels of positive weight", seen, both=True)
     # Without gradients a batch needs far less memory than in training.
     auc = TargetAUC(features, label, weight, 4 * batch_size)
-    return [BeginEpoch(batches), auc, best]
+    return [auc, best]

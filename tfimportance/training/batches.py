@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfimportance._checks import Array
+from tfimportance._checks import Array, fail
 from tfimportance.allocation import Allocation, Epoch, Weight
 from tfimportance.weighting import effective_sample_size
 
@@ -28,8 +28,6 @@ class RowBatches:
         sample_weight: `(num_samples,)` float32, or None. Another array put
             here is in use from the next epoch on.
         allocation: Says which rows an epoch holds, and their weights.
-        effective_sample_size: Of the epoch that came last, in rows; one that
-            comes twice counts with both.
     """
 
     def __init__(
@@ -46,9 +44,7 @@ class RowBatches:
         self.labels = as_tensors(labels)
         self.sample_weight = sample_weight
         self.allocation = Weight() if allocation is None else allocation
-        self.effective_sample_size = float("nan")
         self._label = np.asarray(labels)
-        self._epoch = 0
         self._batch_size = batch_size
         # `keras.utils.set_random_seed` governs this generator, too.
         self._seed = random.getrandbits(32) if seed is None else seed
@@ -56,9 +52,27 @@ class RowBatches:
     def __len__(self) -> int:
         return int(self.labels.shape[0])
 
+    @property
+    def effective_sample_size(self) -> float:
+        """Kish's size of what this epoch gives to each sample, in rows."""
+        plan = self._planned
+        total = np.bincount(plan.rows, plan.row_weight, len(self))
+        return effective_sample_size(total)
+
     def begin(self, epoch: int) -> None:
-        """Says which epoch, counted from 0, is iterated next."""
-        self._epoch = epoch
+        """Plans the epoch, counted from 0, that is iterated next.
+
+        Raises:
+            InputError: It has not as many rows as the first.
+        """
+        count = len(self._planned.rows)
+        self._planned = self._plan(epoch)
+        if len(self._planned.rows) != count:
+            raise fail(
+                "`allocation` must plan as many rows for every epoch.",
+                f"{len(self._planned.rows)} rows for epoch {epoch}, "
+                f"{count} before",
+            )
 
     def first(self) -> Any:
         """Returns the features of one row, to build a model with."""
@@ -80,7 +94,7 @@ class RowBatches:
         Raises:
             InputError: The allocation cannot be made of these rows.
         """
-        first = self._plan()
+        self._planned = first = self._plan(0)
         count = len(first.rows)
         spec = [tf.TensorSpec([count], tf.int64)]
         if first.row_weight is not None:
@@ -94,8 +108,7 @@ class RowBatches:
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def _rows(self) -> Iterator[tuple[Array, ...]]:
-        epoch = self._plan()
-        self.effective_sample_size = _effective_size(epoch)
+        epoch = self._planned
         order = epoch.generator.permutation(len(epoch.rows))
         if epoch.row_weight is None:
             yield (epoch.rows[order],)
@@ -103,11 +116,11 @@ class RowBatches:
             weight = epoch.row_weight[order].astype(np.float32)
             yield epoch.rows[order], weight
 
-    def _plan(self) -> Epoch:
+    def _plan(self, number: int) -> Epoch:
         weight = self.sample_weight
         epoch = Epoch(
-            self._epoch,
-            np.random.default_rng([self._seed, self._epoch]),
+            number,
+            np.random.default_rng([self._seed, number]),
             self._label,
             None if weight is None else np.asarray(weight, np.float64),
             rows=np.arange(len(self)),
@@ -175,12 +188,6 @@ class BeginEpoch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Called by Keras before it iterates the data."""
         self.batches.begin(epoch)
-
-
-def _effective_size(epoch: Epoch) -> float:
-    """Kish's size of what each sample gets, its repetitions added up."""
-    total = np.bincount(epoch.rows, epoch.row_weight, len(epoch.label))
-    return effective_sample_size(total)
 
 
 def as_tensors(structure: Any) -> Any:

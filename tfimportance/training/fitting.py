@@ -22,7 +22,7 @@ from tfimportance.training.arguments import (
     check_settings,
     watch,
 )
-from tfimportance.training.batches import Batches, fingerprint
+from tfimportance.training.batches import Batches, BeginEpoch, fingerprint
 from tfimportance.training.callbacks import MONITOR, BestEpoch, TensorBoard
 from tfimportance.training.checkpoint import Checkpoint
 from tfimportance.training.refresh import RefreshImportance
@@ -125,8 +125,9 @@ def fit(
     )
     best = None if validation is None else BestEpoch(patience)
     look_on = [
-        *watch(batches, validation, best, batch_size),
+        *watch(validation, best, batch_size),
         *callbacks,
+        BeginEpoch(batches),  # after those that may change the weights
         *_log(batches, callbacks, tensorboard),
     ]
     keep = None
