@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfimportance import __version__
 from tfimportance._checks import check_choice
-from tfimportance.serving.checks import operations
+from tfimportance.serving.checks import graph_of, operations
 from tfimportance.serving.signatures import Signature
 from tfimportance.serving.targets import TargetSet
 
@@ -44,7 +44,8 @@ def describe(
     targets: TargetSet | None,
 ) -> dict[str, Any]:
     """Returns the facts of an exported model, as they stand in the JSON."""
-    found = {op for each in functions.values() for op in operations(each)}
+    graphs = map(graph_of, functions.values())
+    found = {op for graph in graphs for op in operations(graph)}
     return {
         "name": name,
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

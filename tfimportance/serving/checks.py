@@ -1,6 +1,6 @@
 """What is tried before anything is written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,17 @@ _TRIALS = ("", "a", "Très jolie robe, 38 €")
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
-def operations(function: Any) -> Iterator[str]:
-    """Yields the names of all operations in a concrete function."""
-    graph = function.graph.as_graph_def()
-    names = {each.signature.name for each in graph.library.function}
-    inner = [each.node_def for each in graph.library.function]
-    for nodes in [graph.node, *inner]:
-        yield from (node.op for node in nodes if node.op not in names)
+def operations(graph: Any) -> set[str]:
+    """Returns the names of all operations in a `GraphDef`."""
+    functions = {each.signature.name for each in graph.library.function}
+    bodies = [each.node_def for each in graph.library.function]
+    nodes = [node for body in [graph.node, *bodies] for node in body]
+    return {node.op for node in nodes} - functions
+
+
+def graph_of(function: Any) -> Any:
+    """Returns the `GraphDef` of a concrete function."""
+    return function.graph.as_graph_def()
 
 
 def trial_inputs(function: Any, rows: int = len(_TRIALS)) -> dict[str, Any]:
@@ -40,12 +44,11 @@ def _trial(spec: tf.TensorSpec, rows: int) -> tf.Tensor:
     return tf.ones(shape, spec.dtype)
 
 
-def check_graph(functions: Mapping[str, Any]) -> None:
-    """Raises if a graph needs the Python process that made it."""
-    found = {op for each in functions.values() for op in operations(each)}
-    if calls := found & _PYTHON:
+def check_graph(argument: str, graph: Any) -> None:
+    """Raises if a `GraphDef` needs the Python process that made it."""
+    if calls := operations(graph) & _PYTHON:
         raise fail(
-            "`encoder` and `model` must consist of TensorFlow operations.",
+            f"{argument} must consist of TensorFlow operations.",
             f"a graph that calls Python ({', '.join(sorted(calls))})",
             "A server has no Python: replace tf.py_function and "
             "tf.numpy_function.",

@@ -13,6 +13,7 @@ from tfimportance.serving.card import check_card, describe, write_card
 from tfimportance.serving.checks import (
     check_answers,
     check_graph,
+    graph_of,
     trial_inputs,
 )
 from tfimportance.serving.deployment import write_deployment
@@ -117,7 +118,8 @@ def export(
     features = _features(model, encoder, text, fields)
     signatures = _signatures(model, encoder, features, fields, targets)
     functions = {name: each.trace() for name, each in signatures.items()}
-    check_graph(functions)
+    for function in functions.values():
+        check_graph("`encoder` and `model`", graph_of(function))
     check_answers(functions)
     with staging(path.absolute()) as folder:
         served = _module(functions, encoder, model)

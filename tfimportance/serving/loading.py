@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the tokenizer's operations
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tfimportance._checks import Array, check_choice, check_file, fail
 from tfimportance.serving.card import JSON
+from tfimportance.serving.checks import check_graph
 from tfimportance.serving.publishing import versions
 from tfimportance.serving.signatures import DEFAULT
 
@@ -145,11 +148,17 @@ def load_served(model: str | Path) -> ServedModel:
         InputError: It holds no SavedModel that can be loaded.
     """
     folder = _version(Path(model))
+    message = saved_model_pb2.SavedModel()
+    try:
+        message.ParseFromString((folder / _MODEL).read_bytes())
+    except (OSError, DecodeError) as error:
+        raise _no_model(model, str(error)) from error
+    for each in message.meta_graphs:
+        check_graph("`model`", each.graph_def)
     try:
         loaded = tf.saved_model.load(str(folder))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        reason = " ".join(str(error).split())
-        raise _no_model(model, reason) from error
+        raise _no_model(model, str(error)) from error
     return ServedModel(folder, dict(loaded.signatures))
 
 
@@ -163,10 +172,11 @@ def _version(folder: Path) -> Path:
 
 
 def _no_model(model: str | Path, what: str) -> Exception:
+    reason = " ".join(what.split())
     return fail(
         "`model` must be a folder that `tfimportance export` wrote, or one "
         "version in it.",
-        f"model={str(model)!r}, {what}",
+        f"model={str(model)!r}, {reason}",
     )
 
 
