@@ -7,20 +7,14 @@ import numpy as np
 import pytest
 import reference
 import tensorflow as tf
-from safetensors.numpy import load_file, save_file
-from scipy.special import erf
+import tiny_bert
+from safetensors.numpy import load_file
 from served import ask_fresh_process, size
+from tiny_bert import VOCABULARY, WIDTH, bert, bert_weights
 
 from tfimportance import InputError, encode, load_encoder
 from tfimportance.encoding import distill
 
-# fmt: off
-VOCABULARY = [
-    "[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", ".", "##s",
-    "the", "red", "dress", "bed", "wood", "##en", "北", "sofa", "##bed",
-    "blue", "chair",
-]
-# fmt: on
 TEXTS = {
     "The red DRESS.": "the red dress .",
     "": "",
@@ -28,101 +22,11 @@ TEXTS = {
     "sofabed 北 zzz": "sofa ##bed 北 [UNK]",
     "blue chair " * 9: "blue chair " * 5,  # cut to 12 with [CLS], [SEP]
 }
-WIDTH, HEADS, DEPTH = 8, 2, 2
-
-
-def bert_weights():
-    """Random weights under the names of Hugging Face."""
-    rng = np.random.default_rng(3)
-    shapes = {
-        "embeddings.word_embeddings.weight": (len(VOCABULARY), WIDTH),
-        "embeddings.position_embeddings.weight": (16, WIDTH),
-        "embeddings.token_type_embeddings.weight": (2, WIDTH),
-        "pooler.dense.weight": (WIDTH, WIDTH),
-        "pooler.dense.bias": (WIDTH,),
-    }
-    norms = ["embeddings.LayerNorm"]
-    for i in range(DEPTH):
-        layer = f"encoder.layer.{i}."
-        for name, out, into in [
-            ("attention.self.query", WIDTH, WIDTH),
-            ("attention.self.key", WIDTH, WIDTH),
-            ("attention.self.value", WIDTH, WIDTH),
-            ("attention.output.dense", WIDTH, WIDTH),
-            ("intermediate.dense", 24, WIDTH),
-            ("output.dense", WIDTH, 24),
-        ]:
-            shapes[f"{layer}{name}.weight"] = (out, into)
-            shapes[f"{layer}{name}.bias"] = (out,)
-        norms += [f"{layer}attention.output.LayerNorm"]
-        norms += [f"{layer}output.LayerNorm"]
-    weights = {name: rng.normal(0, 0.5, s) for name, s in shapes.items()}
-    for norm in norms:
-        weights[f"{norm}.weight"] = rng.uniform(0.5, 1.5, WIDTH)
-        weights[f"{norm}.bias"] = rng.normal(0, 0.2, WIDTH)
-    return {name: w.astype(np.float32) for name, w in weights.items()}
-
-
-def bert(w, pieces):
-    """The mean token state of a BERT in float64 NumPy."""
-    w = {name: value.astype(np.float64) for name, value in w.items()}
-
-    def dense(name, x):
-        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-    def norm(name, x):
-        x = x - x.mean(1, keepdims=True)
-        x /= np.sqrt((x**2).mean(1, keepdims=True) + 1e-12)
-        return x * w[f"{name}.weight"] + w[f"{name}.bias"]
-
-    ids = [VOCABULARY.index(p) for p in ["[CLS]", *pieces, "[SEP]"]]
-    x = w["embeddings.word_embeddings.weight"][ids]
-    x = x + w["embeddings.position_embeddings.weight"][: len(ids)]
-    x = x + w["embeddings.token_type_embeddings.weight"][0]
-    x = norm("embeddings.LayerNorm", x)
-    for i in range(DEPTH):
-        layer = f"encoder.layer.{i}."
-        q, k, v = (
-            np.split(dense(f"{layer}attention.self.{name}", x), HEADS, axis=1)
-            for name in ("query", "key", "value")
-        )
-        heads = []
-        for h in range(HEADS):
-            scores = np.exp(q[h] @ k[h].T / np.sqrt(WIDTH / HEADS))
-            heads.append(scores / scores.sum(1, keepdims=True) @ v[h])
-        attended = dense(f"{layer}attention.output.dense", np.hstack(heads))
-        x = norm(f"{layer}attention.output.LayerNorm", x + attended)
-        z = dense(f"{layer}intermediate.dense", x)
-        z = z * (1 + erf(z / np.sqrt(2))) / 2
-        z = dense(f"{layer}output.dense", z)
-        x = norm(f"{layer}output.LayerNorm", x + z)
-    return x.mean(0)
 
 
 @pytest.fixture(scope="module")
 def hugging_face(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hf") / "tiny-bert"
-    folder.mkdir()
-    config = {
-        "model_type": "bert",
-        "vocab_size": len(VOCABULARY),
-        "num_hidden_layers": DEPTH,
-        "num_attention_heads": HEADS,
-        "hidden_size": WIDTH,
-        "intermediate_size": 24,
-        "max_position_embeddings": 16,
-        "hidden_act": "gelu",
-    }
-    files = {
-        "config.json": config,
-        "tokenizer_config.json": {"do_lower_case": True},
-        "sentence_bert_config.json": {"max_seq_length": 12},
-    }
-    for name, content in files.items():
-        (folder / name).write_text(json.dumps(content))
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
-    save_file(bert_weights(), folder / "model.safetensors")
-    return folder
+    return tiny_bert.write(tmp_path_factory.mktemp("hf") / "tiny-bert")
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +68,9 @@ def test_a_saved_model_answers_the_same(encoder, tmp_path):
     )
     version = tmp_path / "1"
     tf.saved_model.save(module, str(version), {"serving_default": module.serve})
-    answers = ask_fresh_process(version, tmp_path, text=list(TEXTS))
+    answers = ask_fresh_process(
+        version, tmp_path, serving_default={"text": list(TEXTS)}
+    )["serving_default probability"]
     np.testing.assert_allclose(
         answers, encoder(tf.constant(list(TEXTS))), atol=1e-6
     )

@@ -108,7 +108,9 @@ def test_a_saved_model_answers_the_same_without_this_package(encoder, tmp_path):
     )
     version = tmp_path / "1"
     tf.saved_model.save(module, str(version), {"serving_default": module.serve})
-    answers = ask_fresh_process(version, tmp_path, text=texts)
+    answers = ask_fresh_process(
+        version, tmp_path, serving_default={"text": texts}
+    )["serving_default probability"]
     np.testing.assert_array_equal(answers, encoder(tf.constant(texts)))
     # Known to every TensorFlow Serving since 2.15.
     assert text_operations(version) == {

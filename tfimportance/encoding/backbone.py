@@ -71,7 +71,7 @@ class BackboneEncoder(tf.Module):
         # A Keras model itself is kept from tracking, or a SavedModel would
         # hold every weight twice (keras#23553).
         if not isinstance(self._states, tf.Module):
-            self._weights = [variable.value for variable in backbone.variables]
+            self._weights = [weight.value for weight in backbone.weights]
         strings = [tf.TensorSpec([None], tf.string)]
         self._encode = tf.function(
             lambda texts: self._embed(self.tokens(texts)),

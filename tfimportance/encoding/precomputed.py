@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
@@ -94,9 +95,10 @@ def load_embeddings(argument: str, path: Path, name: str) -> PrecomputedEncoder:
 
 def _matrix(column: Any, rows: int) -> Array:
     """Returns float32 `(rows, dim)` of a list column."""
+    lengths = {*pc.list_value_length(column).to_pylist()}
+    if len(lengths) != 1 or not lengths - {0, None}:
+        raise ValueError(f"{rows} embeddings of lengths {lengths or None}")
     values = column.flatten().to_numpy(zero_copy_only=False)
-    if not rows or column.null_count or len(values) % rows or not len(values):
-        raise ValueError(f"{len(values)} numbers for {rows} texts")
     return values.astype(np.float32).reshape(rows, -1)
 
 

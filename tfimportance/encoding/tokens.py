@@ -62,6 +62,11 @@ class Tokens(tf.Module):
             vocabulary, lowercase = self.word_pieces
             pieces = word_pieces(vocabulary, lowercase=lowercase)
             self._split = pieces.tokenize
+        # One function for all who ask: to trace byte pairs takes seconds.
+        self._framed = tf.function(
+            lambda texts: self.frame(self._split(texts)),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+        )
 
     @property
     def word_pieces(self) -> tuple[list[str], bool] | None:
@@ -73,7 +78,7 @@ class Tokens(tf.Module):
 
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns the framed tokens, int32 ragged `(batch, None)`."""
-        return self.frame(self._split(texts))
+        return self._framed(texts)
 
     def frame(self, tokens: tf.RaggedTensor) -> tf.RaggedTensor:
         """Returns the start token, as many `tokens` as fit, the end token."""
