@@ -236,7 +236,8 @@ def test_gradients_of_an_embedding_are_steered_too():
     embedding = keras.layers.Embedding(6, 2)
     layers = [keras.Input((1,)), embedding, keras.layers.Flatten(), dense]
     model = keras.Sequential(layers)
-    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+    optimizer = keras.optimizers.Adam(0.01, epsilon=1e-12)
+    model.compile(optimizer, "binary_crossentropy")
     before = embedding.get_weights()[0]
     options = {"allocation": "learning_rate", "epochs": 1, "batch_size": N}
     fit(model, ids, Y, sample_weight=np.full(N, 2.0), **options)

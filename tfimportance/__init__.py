@@ -25,6 +25,8 @@ __getattr__, __dir__, __all__ = _lazy.attach(
             "Repeat",
             "TopK",
             "Weight",
+            "align_weights",
+            "attach_weights",
         ],
         "data": ["Examples", "load_examples", "split_examples"],
         "diagnosis": [

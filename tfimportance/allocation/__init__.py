@@ -4,8 +4,12 @@ epochs.py     Epoch, what is settled before an epoch is trained; Combination
 spending.py   Weight, Repeat, LearningRate: how a weight acts
 selection.py  TopK, Curriculum: which rows come
 words.py      the words of `fit(..., allocation=...)`
+alignment.py  weights in the order of the rows, by id
+attaching.py  weights attached to tf.data and Keras sets
 """
 
+from tfimportance.allocation.alignment import align_weights, check_weights
+from tfimportance.allocation.attaching import attach_weights
 from tfimportance.allocation.epochs import Allocation, Combination, Epoch
 from tfimportance.allocation.selection import Curriculum, TopK
 from tfimportance.allocation.spending import LearningRate, Repeat, Weight
@@ -24,7 +28,10 @@ __all__ = [
     "Repeat",
     "TopK",
     "Weight",
+    "align_weights",
     "allocation_of",
+    "attach_weights",
+    "check_weights",
     "describe",
     "sets_step_size",
 ]

@@ -164,7 +164,7 @@ def spent_weight(epoch: Epoch, floor: float) -> Array:
     comes = np.zeros(len(weight), bool)
     comes[epoch.rows] = True
     weight = np.where(comes, weight, 0.0)
-    goal = min(floor * epoch.floor_rows, np.count_nonzero(weight))
+    goal = min(floor * epoch.floor_rows, float(np.count_nonzero(weight)))
     if effective_sample_size(weight) < goal:
         warnings.warn(
             "The effective sample size of `sample_weight` is below the floor "

@@ -12,11 +12,15 @@ from tfimportance._checks import (
     Array,
     check_binary,
     check_count,
-    check_finite,
     check_length,
     fail,
 )
-from tfimportance.allocation import Allocation, LearningRate, Weight
+from tfimportance.allocation import (
+    Allocation,
+    LearningRate,
+    Weight,
+    check_weights,
+)
 from tfimportance.training.batches import (
     Batches,
     GivenBatches,
@@ -121,13 +125,7 @@ def checked_weight(
         return None
     weight = np.asarray(sample_weight, np.float32)
     check_length(name, weight, num_samples, "labels")
-    check_finite(name, weight)
-    if weight.min() < 0:
-        raise fail(
-            f"`{name}` must not be negative.",
-            f"{name} with a minimum of {weight.min():g}",
-            "Turn scores into weights with `to_sample_weight`.",
-        )
+    check_weights(name, weight)
     return weight
 
 

@@ -1,0 +1,228 @@
+"""Weights travel with their rows, whatever becomes of the order."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tfimportance import InputError, align_weights, attach_weights, fit
+
+rng = np.random.default_rng(53)
+N = 50
+X = rng.normal(size=(N, 3)).astype(np.float32)
+Y = (np.arange(N) % 3 == 0).astype(np.int64)
+WEIGHT = rng.gamma(2.0, 0.5, N).astype(np.float32)
+NUMBER = rng.permutation(1000)[:N]
+NAME = np.array([f"row-{number}" for number in NUMBER], object)
+BY_NAME = dict(zip(NAME.tolist(), WEIGHT.tolist(), strict=True))
+
+
+def test_weights_in_the_order_of_the_ids():
+    shuffled = rng.permutation(N)
+    frame = pd.DataFrame({"id": NAME, "sample_weight": WEIGHT, "more": 1})
+    series = pd.Series(WEIGHT, NUMBER)
+    for table, ids in [(BY_NAME, NAME), (frame, NAME), (series, NUMBER)]:
+        weight = align_weights(table, ids[shuffled])
+        assert np.array_equal(weight, WEIGHT[shuffled])
+        assert weight.dtype == np.float32
+
+
+def test_weights_of_a_file(tmp_path):
+    path = tmp_path / "weights.parquet"
+    frame = pd.DataFrame({"id": NAME, "sample_weight": WEIGHT})
+    frame.to_parquet(path, index=False)
+    assert np.array_equal(align_weights(path, NAME[::-1]), WEIGHT[::-1])
+
+
+def seen(data):
+    """Pairs of a row's first number and its weight, sorted."""
+    pairs = []
+    for x, _, weight in data:
+        first = x["x"] if isinstance(x, dict) else x
+        first = np.atleast_2d(first)[:, 0]
+        pairs += zip(first.tolist(), np.ravel(weight).tolist(), strict=True)
+    return sorted(pairs)
+
+
+EXPECTED = sorted(zip(X[:, 0].tolist(), WEIGHT.tolist(), strict=True))
+
+
+def records(ids=NAME):
+    return tf.data.Dataset.from_tensor_slices(({"id": ids, "x": X}, Y))
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        lambda data: data,
+        lambda data: data.shuffle(N, seed=1),
+        lambda data: data.batch(7),
+        lambda data: data.shuffle(N, seed=1).batch(7),
+        lambda data: data.batch(7).shuffle(9, seed=1),
+    ],
+)
+@pytest.mark.parametrize(
+    ("ids", "table"), [(NAME, BY_NAME), (NUMBER, pd.Series(WEIGHT, NUMBER))]
+)
+def test_the_id_travels_with_the_row(arrange, ids, table):
+    data = attach_weights(arrange(records(ids)), table, id="id")
+    assert seen(data) == EXPECTED
+    assert seen(data.shuffle(9)) == EXPECTED  # and once more, another order
+    assert "id" not in data.element_spec[0]
+
+
+def test_ids_may_stay_or_come_from_a_function():
+    data = records(NUMBER).batch(8)
+    table = pd.Series(WEIGHT, NUMBER)
+    kept = attach_weights(data, table, id="id", keep_id=True)
+    assert "id" in kept.element_spec[0]
+    by_function = attach_weights(data, table, id=lambda x, y: x["id"])
+    assert seen(kept) == seen(by_function) == EXPECTED
+
+
+@pytest.mark.parametrize("size", [None, 7])
+def test_by_position_in_the_order_of_the_set(size):
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    data = data if size is None else data.batch(size)
+    weighted = attach_weights(data, WEIGHT)
+    for _ in range(2):  # every epoch begins at the first weight again
+        assert seen(weighted) == EXPECTED
+    after = attach_weights(data, WEIGHT).shuffle(N)
+    assert seen(after) == EXPECTED
+
+
+@pytest.mark.parametrize("table", [WEIGHT, BY_NAME], ids=["position", "id"])
+def test_weights_that_are_there_are_multiplied(table):
+    given = rng.random(N).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices(
+        ({"id": NAME, "x": X}, Y, given)
+    ).batch(9)
+    weighted = attach_weights(
+        data, table, id="id" if isinstance(table, dict) else None
+    )
+    expected = zip(X[:, 0].tolist(), (WEIGHT * given).tolist(), strict=True)
+    assert seen(weighted) == sorted(expected)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, order):
+        super().__init__(workers=2)
+        self.order, self.told = order, []
+
+    def __len__(self):
+        return 8
+
+    def set_epoch(self, epoch):
+        self.told.append(epoch)
+
+    def __getitem__(self, index):
+        rows = self.order[7 * index : 7 * index + 7]
+        return {"id": NAME[rows], "x": X[rows]}, Y[rows]
+
+
+def test_a_keras_set_by_id_and_by_position():
+    order = rng.permutation(N)
+    batches = Batches(order)
+    weighted = attach_weights(batches, BY_NAME, id="id")
+    assert seen(weighted[i] for i in range(8)) == EXPECTED
+    assert len(weighted) == 8
+    assert weighted.workers == 2
+    weighted.set_epoch(4)
+    assert batches.told == [4]
+    in_order = attach_weights(Batches(np.arange(N)), WEIGHT)
+    assert seen(in_order[i] for i in range(8)) == EXPECTED
+    assert np.array_equal(in_order[7][2], WEIGHT[49:])
+
+
+def test_a_file_of_records_trains_as_its_arrays_do(tmp_path):
+    path = str(tmp_path / "rows.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        for i in rng.permutation(N):
+            feature = {
+                "id": tf.train.Feature(
+                    bytes_list=tf.train.BytesList(value=[NAME[i].encode()])
+                ),
+                "x": tf.train.Feature(
+                    float_list=tf.train.FloatList(value=X[i])
+                ),
+                "y": tf.train.Feature(
+                    int64_list=tf.train.Int64List(value=[Y[i]])
+                ),
+            }
+            example = tf.train.Example(
+                features=tf.train.Features(feature=feature)
+            )
+            writer.write(example.SerializeToString())
+
+    def parse(batch):
+        row = tf.io.parse_example(
+            batch,
+            {
+                "id": tf.io.FixedLenFeature([1], tf.string),
+                "x": tf.io.FixedLenFeature([3], tf.float32),
+                "y": tf.io.FixedLenFeature([1], tf.int64),
+            },
+        )
+        return {"id": row["id"], "x": row["x"]}, row["y"]
+
+    data = tf.data.TFRecordDataset(path).batch(N).map(parse)
+    data = attach_weights(data, BY_NAME, id="id")
+    ours, theirs = logistic(), logistic()
+    fit(ours, data.map(lambda x, y, w: (x["x"], y, w)), epochs=2)
+    fit(theirs, X, Y, sample_weight=WEIGHT, epochs=2, batch_size=N)
+    for left, right in zip(
+        ours.get_weights(), theirs.get_weights(), strict=True
+    ):
+        assert left == pytest.approx(right, abs=1e-6)
+
+
+def logistic():
+    dense = keras.layers.Dense(1, "sigmoid", kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((3,)), dense])
+    model.compile(keras.optimizers.SGD(0.3), "binary_crossentropy")
+    return model
+
+
+def test_an_id_without_weight_stops_where_it_comes_by():
+    some = {name: BY_NAME[name] for name in NAME[:-1]}
+    data = attach_weights(records().batch(8), some, id="id")
+    with pytest.raises(tf.errors.InvalidArgumentError, match=NAME[-1]):
+        list(data)
+    with pytest.raises(InputError, match=f"1 of 1 ids.*{NAME[-1]}"):
+        attach_weights(Batches(np.arange(N)), some, id="id")[7]
+
+
+def test_more_rows_than_weights_stop_the_set():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more rows"):
+        list(attach_weights(data, WEIGHT[:-1]))
+    with pytest.raises(InputError, match="49 weights; batch 7 has 1 rows"):
+        attach_weights(Batches(np.arange(N)), WEIGHT[:-1])[7]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: align_weights(BY_NAME, [*NAME, "b"]), "1 of 51 ids.*'b'"),
+        (lambda: align_weights(pd.Series([1, 2.0], [3, 3]), [3]), "repeated"),
+        (lambda: align_weights({"a": -1.0}, ["a"]), "negative"),
+        (lambda: align_weights({"a": np.nan}, ["a"]), "finite"),
+        (lambda: align_weights(WEIGHT, NAME), "ndarray"),
+        (lambda: align_weights(pd.DataFrame({"id": [1]}), [1]), "columns"),
+        (lambda: attach_weights((X, Y), WEIGHT), "tuple.*align_weights"),
+        (lambda: attach_weights(records(), BY_NAME, id="di"), "features are"),
+        (
+            lambda: attach_weights(records(NUMBER), BY_NAME, id="id"),
+            "same type",
+        ),
+        (lambda: attach_weights(records(), -WEIGHT), "negative"),
+        (
+            lambda: attach_weights(tf.data.Dataset.range(3), WEIGHT),
+            r"\(x, y\)",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
