@@ -73,8 +73,7 @@ def predict_file(
     check_writable("output", output.parent)
     served = load_served(model)
     specs = served.specs(signature)
-    known = {**served.columns, **(columns or {})}
-    asked = {name: known.get(name, name) for name in specs}
+    asked = _columns(specs, served.columns, columns or {})
     rows = 0
     with staged_file(output) as stage, _TableWriter(stage) as writer:
         for frame in _blocks(file, asked, id):
@@ -91,6 +90,22 @@ def predict_file(
         if not rows:
             raise fail("`file` must have at least one row.", f"file={file!r}")
     return rows
+
+
+def _columns(
+    specs: Mapping[str, Any],
+    known: Mapping[str, str],
+    columns: Mapping[str, str],
+) -> dict[str, str]:
+    """Returns the column of the file for each input."""
+    for name in columns:
+        if name not in specs:
+            raise fail(
+                f"`columns` must name inputs of the signature: "
+                f"{', '.join(specs)}.",
+                f"columns={dict(columns)!r}",
+            )
+    return {name: {**known, **columns}.get(name, name) for name in specs}
 
 
 class _TableWriter:
