@@ -23,6 +23,7 @@ ALLOWED = {
     "cli": {
         "_files",
         "config",
+        "data",
         "datasets",
         "encoding",
         "pipeline",

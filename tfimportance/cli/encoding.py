@@ -1,4 +1,4 @@
-"""Encoders."""
+"""Encoders: what texts become, made once and named in later commands."""
 
 import argparse
 
@@ -9,6 +9,65 @@ from tfimportance.cli.common import (
 )
 
 
+def _encode(arguments: argparse.Namespace) -> None:
+    import_tensorflow()
+    from tfimportance.data import load_examples
+    from tfimportance.encoding import encode_distinct, load_encoder
+
+    examples = load_examples(arguments.file, text=arguments.text)
+    shape = encode_distinct(
+        load_encoder(arguments.encoder),
+        examples,
+        arguments.output,
+        cache=arguments.cache,
+    )
+    say(f"{arguments.output}: {shape[0]} different texts, {shape[1]} numbers")
+
+
+def _encode_options(parser: argparse.ArgumentParser) -> None:
+    _text_options(parser)
+    parser.add_argument(
+        "--cache", help="folder that keeps embeddings between runs"
+    )
+    parser.add_argument("--output", required=True, help="Parquet file to write")
+
+
+def _whiten(arguments: argparse.Namespace) -> None:
+    import_tensorflow()
+    from tfimportance.data import load_examples
+    from tfimportance.encoding import fit_whitening, load_encoder
+
+    examples = load_examples(arguments.file, text=arguments.text)
+    encoder = fit_whitening(
+        load_encoder(arguments.encoder), examples, dim=arguments.dim
+    )
+    say(f"{encoder.save(arguments.output)}: {encoder.dim} dimensions")
+
+
+def _whiten_options(parser: argparse.ArgumentParser) -> None:
+    _text_options(parser)
+    parser.add_argument(
+        "--dim", type=int, help="components to keep (default: all)"
+    )
+    parser.add_argument("--output", required=True, help="folder to write")
+
+
+def _text_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="file of training rows")
+    parser.add_argument(
+        "--text",
+        required=True,
+        nargs="+",
+        metavar="COLUMN",
+        help="the text columns",
+    )
+    parser.add_argument(
+        "--encoder",
+        default="static",
+        help="static, or a checkpoint's folder or handle",
+    )
+
+
 def _distill(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from tfimportance.encoding import distill
@@ -17,16 +76,32 @@ def _distill(arguments: argparse.Namespace) -> None:
 
 
 def _distill_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", help="KerasHub or Hugging Face folder")
+    parser.add_argument(
+        "checkpoint", help="KerasHub or Hugging Face folder, or its handle"
+    )
     parser.add_argument("output", help="folder to write")
     parser.add_argument("--dim", type=int, default=256)
 
 
 COMMANDS = {
+    "encode": Command(
+        _encode,
+        _encode_options,
+        "Write the embedding of each different text; --encoder takes the file.",
+        "tfimportance encode train.parquet --text query title --encoder "
+        "all-MiniLM-L6-v2 --output embeddings.parquet",
+    ),
+    "whiten": Command(
+        _whiten,
+        _whiten_options,
+        "Centre and whiten an encoder by the training rows.",
+        "tfimportance whiten train.parquet --text query title --encoder "
+        "all-MiniLM-L6-v2 --output white_encoder",
+    ),
     "distill": Command(
         _distill,
         _distill_options,
-        "Build a small static encoder from a BERT checkpoint folder.",
+        "Build a small static encoder from a BERT checkpoint.",
         "tfimportance distill all-MiniLM-L6-v2 my_encoder --dim 128",
     ),
 }

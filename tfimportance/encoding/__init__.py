@@ -5,6 +5,7 @@ from tfimportance.encoding.batching import encode
 from tfimportance.encoding.distillation import distill
 from tfimportance.encoding.fields import combine_fields
 from tfimportance.encoding.loading import Encoder, load_encoder
+from tfimportance.encoding.precomputed import encode_distinct
 from tfimportance.encoding.sequences import (
     encode_sequences,
     model_embeddings,
@@ -27,6 +28,7 @@ __all__ = [
     "distill",
     "encode",
     "encode_columns",
+    "encode_distinct",
     "encode_sequences",
     "fit_columns",
     "fit_whitening",

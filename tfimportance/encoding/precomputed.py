@@ -1,5 +1,6 @@
 """Embeddings made elsewhere, looked up by their text."""
 
+import os
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -12,7 +13,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from tfimportance._checks import Array, check_finite, fail
-from tfimportance._files import staged_file
+from tfimportance._files import check_writable, staged_file
+from tfimportance.encoding.batching import encode
+from tfimportance.encoding.texts import distinct_texts, text_columns
 
 TEXT, EMBEDDING = "text", "embedding"
 
@@ -100,6 +103,42 @@ def _matrix(column: Any, rows: int) -> Array:
         raise ValueError(f"{rows} embeddings of lengths {lengths or None}")
     values = column.flatten().to_numpy(zero_copy_only=False)
     return values.astype(np.float32).reshape(rows, -1)
+
+
+def encode_distinct(
+    encoder: Any,
+    examples: Any,
+    output: str | os.PathLike[str],
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> tuple[int, int]:
+    """Writes the embedding of each different text, for `load_encoder`.
+
+    Args:
+        encoder: What `load_encoder` returned, without `prefixes`.
+        examples: As in `encode`; the texts of all columns are written.
+        output: Parquet file; an older one is replaced when all is written.
+        cache: As in `encode`.
+        progress: As in `encode`.
+
+    Returns:
+        How many texts there are, and the length of an embedding.
+
+    Raises:
+        InputError: As in `encode`, or the encoder has prefixes: a text would
+            have two embeddings.
+    """
+    if any(getattr(encoder, "prefixes", ())):
+        raise fail(
+            "`encoder` must have no prefixes.", f"prefixes={encoder.prefixes!r}"
+        )
+    path = Path(output)
+    check_writable("output", path.parent)
+    _, texts = distinct_texts(text_columns(examples))
+    values = encode(encoder, texts, cache=cache, progress=progress)
+    save_embeddings(path, texts, values)
+    return values.shape[0], values.shape[1]
 
 
 def save_embeddings(path: Path, texts: Any, embeddings: Array) -> None:
