@@ -23,6 +23,7 @@ format: .venv/installed-dev
 bench: .venv/installed-dev  ## every benchmark table; takes long
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/similarity.py
+	$(BIN)/python benchmarks/serving.py
 
 .venv/installed: setup.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
