@@ -114,3 +114,14 @@ def test_an_encoder_that_needs_python(model, tmp_path):
     with pytest.raises(InputError, match="calls Python"):
         export(model, python_encoder, tmp_path / "new")
     assert listing(tmp_path) == []
+
+
+def test_an_encoder_that_fails_on_some_texts(model, tmp_path):
+    def only_known_words(texts):
+        ids = tf.where(texts == "a", 1, -1)
+        return tf.gather(tf.ones((2, DIM)), ids)
+
+    with pytest.raises(InputError, match="must answer the texts") as error:
+        export(model, only_known_words, tmp_path / "new")
+    assert "\n" not in str(error.value)
+    assert listing(tmp_path) == []

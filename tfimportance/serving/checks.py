@@ -58,7 +58,15 @@ def check_graph(argument: str, graph: Any) -> None:
 def check_answers(functions: Mapping[str, Any]) -> None:
     """Raises unless trial inputs get probabilities and finite numbers."""
     for name, function in functions.items():
-        for output, value in function(trial_inputs(function)).items():
+        try:
+            answers = function(trial_inputs(function))
+        except tf.errors.OpError as error:
+            reason = " ".join(str(error).split())
+            raise fail(
+                f"`encoder` and `model` must answer the texts {list(_TRIALS)}.",
+                f"an error of {name!r} ({reason})",
+            ) from error
+        for output, value in answers.items():
             _check_answer(name, output, value.numpy())
 
 
