@@ -1,8 +1,10 @@
 """Models that answer predictably, and the ways to ask an exported one."""
 
+import contextlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -179,3 +181,20 @@ def ask_fresh_process(version, folder, **requests):
     assert child.returncode == 0, child.stderr
     with np.load(folder / "answers.npz") as answers:
         return dict(answers)
+
+
+@contextlib.contextmanager
+def server(path):
+    """The address of a gRPC server on the versions in `path`."""
+    command = [sys.executable, Path(__file__).with_name("serve_grpc.py"), path]
+    process = subprocess.Popen(
+        [*map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield f"localhost:{process.stdout.readline().strip()}"
+    finally:
+        process.kill()
+        process.wait()

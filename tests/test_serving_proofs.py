@@ -7,7 +7,6 @@ put to another process: TensorFlow without Keras, a C program, a gRPC server.
 import importlib.util
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import TEXTS, ask_fresh_process, saved_model, text_operations
+from served import (
+    TEXTS,
+    ask_fresh_process,
+    saved_model,
+    server,
+    text_operations,
+)
 
 from tfimportance import (
     TargetSet,
@@ -224,20 +229,11 @@ def stub(static):
     service = pytest.importorskip(
         "tensorflow_serving.apis.prediction_service_pb2_grpc"
     )
-    server = subprocess.Popen(
-        [
-            *(sys.executable, str(HERE / "serve_grpc.py")),
-            str(static.version.parent),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    port = server.stdout.readline().strip()
-    with grpc.insecure_channel(f"localhost:{port}") as channel:
+    with (
+        server(static.version.parent) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
         yield service.PredictionServiceStub(channel)
-    server.kill()
-    server.wait()
 
 
 def predict(stub, signature, **inputs):
