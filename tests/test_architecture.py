@@ -37,6 +37,7 @@ ALLOWED = {
     "diagnosis": {"importance", "similarity"},
     "encoding": {"_files"},
     "evaluation": set(),
+    "examples": {"data", "evaluation", "importance", "training", "weighting"},
     "importance": {"similarity"},
     "pipeline": {
         "_files",
