@@ -10,7 +10,6 @@ from served import (
     HashEncoder,
     TableEncoder,
     ask,
-    ask_fresh_process,
     dense,
     embedded,
     listing,
@@ -18,7 +17,6 @@ from served import (
     saved_model,
     sequential,
     size,
-    text_operations,
 )
 
 from tfimportance import dense_head, encode, export, load_encoder, load_examples
@@ -37,17 +35,6 @@ def model():
 @pytest.fixture(scope="module")
 def version(encoder, model, tmp_path_factory):
     return export(model, encoder, tmp_path_factory.mktemp("m"), text=["review"])
-
-
-def test_a_fresh_process_without_keras_answers_the_same(
-    encoder, model, version, tmp_path
-):
-    expected = probability(model, embedded(encoder, TEXTS))
-    assert expected.std() > 0.01
-    request = {"serving_default": {"review": TEXTS}}
-    answers = ask_fresh_process(version, tmp_path, **request)
-    answers = answers["serving_default probability"]
-    np.testing.assert_allclose(answers, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 1000])
@@ -212,21 +199,3 @@ def test_the_shipped_encoder_answers_as_the_pipeline_does(
         texts["Review_Text"] = texts.pop("Review Text")
         answers = ask(version, **texts)
         np.testing.assert_allclose(answers, expected[batch], atol=1e-5)
-
-
-def test_the_shipped_encoder_in_a_fresh_process(static, tmp_path):
-    keras.utils.set_random_seed(8)
-    model = dense_head(static.dim)
-    expected = model.predict(encode(static, TEXTS, progress=False), verbose=0)
-    version = export(model, static, tmp_path)
-    request = {"serving_default": {"text": TEXTS}}
-    answers = ask_fresh_process(version, tmp_path, **request)
-    answers = answers["serving_default probability"]
-    np.testing.assert_allclose(answers, expected[:, 0], atol=1e-5)
-    # TF.Text 2.12.1, which the servers 2.15 to 2.19 link, has both.
-    assert text_operations(version) == {
-        "FastBertNormalize",
-        "FastWordpieceTokenizeWithOffsets",
-    }
-    table = 4 * sum(v.shape.num_elements() for v in static.variables)
-    assert 20e6 < table < size(version) < table + 4e6

@@ -155,11 +155,16 @@ def test_a_real_backbone_without_keras(minilm, tmp_path):
     assert vocabulary.split("\n")[101:104] == ["[CLS]", "[SEP]", "[MASK]"]
 
 
-@pytest.mark.slow
-def test_a_real_backbone_is_stored_once(minilm):
-    weights = 4 * sum(v.shape.num_elements() for v in minilm.encoder.variables)
-    files = [p for p in minilm.version.rglob("*") if p.is_file()]
-    assert weights < sum(p.stat().st_size for p in files) < weights + 8e6
+@pytest.mark.parametrize(
+    "which", ["static", pytest.param("minilm", marks=pytest.mark.slow)]
+)
+def test_every_weight_is_stored_once(which, request):
+    """Beside the graph, with its copy of the vocabulary as a trie."""
+    served = request.getfixturevalue(which)
+    weights = 4 * sum(v.shape.num_elements() for v in served.encoder.variables)
+    files = [p for p in served.version.rglob("*") if p.is_file()]
+    assert 20e6 < weights < sum(p.stat().st_size for p in files)
+    assert sum(p.stat().st_size for p in files) < weights + 8e6
 
 
 @pytest.mark.parametrize(
