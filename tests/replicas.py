@@ -43,6 +43,16 @@ def plain(rows, batch_size, epochs):
     return {"weights": weights, "history": result.history}
 
 
+def stepping(rows, batch_size, epochs):
+    """A logistic regression whose rows have step sizes of their own."""
+    model = logistic()
+    model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
+    options = {"batch_size": batch_size, "epochs": epochs}
+    result = train(model, rows, allocation="learning_rate", **options)
+    weights = [each.tolist() for each in model.get_weights()]
+    return {"weights": weights, "history": result.history}
+
+
 def following(folder, epochs):
     """A head whose weights are refreshed, with a checkpoint."""
     keras.utils.set_random_seed(4)
@@ -73,6 +83,7 @@ def main(folder):
             "one step": plain(240, 240, 1),
             "steps": plain(240, 60, 3),
             "uneven": plain(61, 60, 1),
+            "stepping": stepping(240, 60, 3),
             "whole": following(f"{folder}/whole", 4),
             "broken": following(f"{folder}/broken", 2),
             "resumed": following(f"{folder}/broken", 4),

@@ -38,14 +38,16 @@ def test_the_weights_reach_the_loss_on_every_replica(two):
     assert loss == pytest.approx(WEIGHT.mean() * np.log(2), rel=1e-5)
 
 
-def test_two_replicas_train_as_one_does(two):
-    one = replicas.plain(240, 60, 3)
-    for ours, theirs in zip(
-        two["steps"]["weights"], one["weights"], strict=True
-    ):
+@pytest.mark.parametrize(
+    ("name", "train"),
+    [("steps", replicas.plain), ("stepping", replicas.stepping)],
+)
+def test_two_replicas_train_as_one_does(two, name, train):
+    one = train(240, 60, 3)
+    for ours, theirs in zip(two[name]["weights"], one["weights"], strict=True):
         assert np.array(ours) == pytest.approx(np.array(theirs), abs=1e-5)
-    for name, curve in one["history"].items():
-        assert two["steps"]["history"][name] == pytest.approx(curve, rel=1e-4)
+    for figure, curve in one["history"].items():
+        assert two[name]["history"][figure] == pytest.approx(curve, rel=1e-4)
 
 
 def test_a_batch_that_cannot_be_halved_counts_by_replica(two):
