@@ -51,6 +51,7 @@ def test_column_names_become_input_names(
         ["商品名"],
         ["class"],
         ["self"],
+        ["label"],
         ["Query", "query"],
         ["a b", "a-b"],
         ["a", "a"],
@@ -124,4 +125,16 @@ def test_an_encoder_that_fails_on_some_texts(model, tmp_path):
     with pytest.raises(InputError, match="must answer the texts") as error:
         export(model, only_known_words, tmp_path / "new")
     assert "\n" not in str(error.value)
+    assert listing(tmp_path) == []
+
+
+def test_a_model_without_inputs_of_its_own_needs_an_encoder(tmp_path):
+    class Mean(keras.Model):
+        def call(self, x):
+            return keras.ops.sigmoid(keras.ops.mean(x, axis=1, keepdims=True))
+
+    model = Mean()
+    model(np.zeros((1, DIM)))
+    with pytest.raises(InputError, match="with inputs where there is no"):
+        export(model, None, tmp_path / "new")
     assert listing(tmp_path) == []

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 import tensorflow as tf
@@ -19,11 +20,14 @@ from served import (
 from tfimportance import (
     InputError,
     TargetSet,
+    encode,
     export,
     importance_scores,
+    load_examples,
     model_embeddings,
     sequence_model,
 )
+from tfimportance.encoding import WhitenedEncoder
 from tfimportance.importance import TopM
 
 TARGETS = ["red bed", "wood bed", "soft robe", "a desk", "bed bed red"]
@@ -275,3 +279,25 @@ def test_a_model_without_an_embedding_is_served_all_the_same(tmp_path):
         1 / (1 + np.exp(-(x @ kernel + bias)[:, 0])),
         atol=1e-6,
     )
+
+
+def test_prefixes_and_whitening_are_part_of_the_graph(tmp_path):
+    """What `encode` puts in front of texts, and does with embeddings."""
+    encoder = HashEncoder()
+    encoder.prefixes = ("query: ", "passage: ")
+    encoder = WhitenedEncoder(
+        encoder,
+        np.linspace(-1, 1, DIM, dtype=np.float32),
+        np.random.default_rng(1).normal(size=(DIM, 5)).astype(np.float32),
+    )
+    rows = {"query": ["red bed", "", "desk"], "item": ["bed", "wood", "robe"]}
+    examples = load_examples(pd.DataFrame(rows), text=["query", "item"])
+    version = export(dense(10), encoder, tmp_path, text=["query", "item"])
+    found = question(version, "embed")(**rows)["embedding"]
+    expected = encode(encoder, examples, progress=False)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    bare = WhitenedEncoder(HashEncoder(), encoder._mean, encoder._matrix)
+    assert np.abs(encode(bare, examples, progress=False) - found).max() > 0.01
+    found = question(version, "embed_text")(text=rows["query"])["embedding"]
+    expected = encode(encoder, rows["query"], progress=False)
+    np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -127,7 +127,8 @@ COMMANDS = {
     "export": Command(
         _export,
         _export_options,
-        "Export a trained model for TF Serving: strings in, probability out.",
+        "Export a trained model for TF Serving: strings in, probability, "
+        "embedding, importance and similarity out.",
         "tfimportance export model saved_models/reviews",
     ),
     "predict": Command(
