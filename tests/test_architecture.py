@@ -27,6 +27,7 @@ ALLOWED = {
         "datasets",
         "encoding",
         "pipeline",
+        "review",
         "serving",
         "stages",
     },
@@ -53,6 +54,7 @@ ALLOWED = {
     },
     "ranking": {"evaluation"},
     "report": {"_files", "_metrics", "_svg", "evaluation"},
+    "review": {"_files", "data", "diagnosis", "encoding", "importance"},
     "serving": {"_files", "data", "encoding", "importance", "similarity"},
     "similarity": set(),
     "stages": {

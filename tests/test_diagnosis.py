@@ -232,8 +232,9 @@ def planted():
 def test_label_errors_finds_planted_ones_with_evidence():
     x, t, label, target_label, is_wrong = planted()
     texts = [f"sample {i}" for i in range(300)]
+    given = {"labels": label, "target_labels": target_label}
     found = tfi.label_errors(
-        x, t, labels=label, target_labels=target_label, top=30, texts=texts
+        x, t, **given, top=30, texts=texts, by="importance"
     )
     scores = tfi.importance_scores(
         x, t, labels=label, target_labels=target_label
@@ -300,10 +301,26 @@ def test_suspicion_is_the_calibrated_chance_of_the_other_label():
     assert residual == pytest.approx(0, abs=1e-2)
 
 
+def test_the_most_suspected_come_first_whatever_their_class():
+    x, t, _, target_label, _ = planted()
+    label = (np.arange(300) % 10 > 0).astype(int)  # nine in ten positive
+    scores = np.random.default_rng(1).normal(0.7, 1, 300)
+    given = {"labels": label, "target_labels": target_label}
+    table = tfi.label_errors(x, t, **given, top=300, importance=scores)
+    assert (np.diff(table["suspicion"]) <= 0).all()
+    assert not (np.diff(table["importance"]) >= 0).all()
+    for value in (0, 1):
+        own = table[table["label"] == value]
+        assert (np.diff(own["importance"]) >= 0).all()
+    # The rare label is wrong more often than the common one.
+    assert table["label"][:15].mean() < 0.5
+
+
 def test_ties_of_suspects_go_to_the_earlier_row():
     x, t, label, target_label, _ = planted()
     scores = np.tile([3.0, 1.0, 1.0], 100)
     given = {"labels": label, "target_labels": target_label}
+    given["by"] = "importance"
     table = tfi.label_errors(x, t, **given, top=4, importance=scores)
     assert table["row"].tolist() == [1, 2, 4, 5]
     pool = tfi.Examples(
@@ -324,6 +341,7 @@ def test_ties_of_suspects_go_to_the_earlier_row():
         ({"importance": LABEL * np.nan}, "`importance` must be finite"),
         ({"importance": LABEL[:4]}, "`importance` must have shape"),
         ({"top": 0}, "`top` must be"),
+        ({"by": "suspision"}, "Did you mean 'suspicion'"),
     ],
 )
 def test_label_errors_refuses(change, message):

@@ -2,6 +2,7 @@
 
 chain.py     run, datasets
 stages.py    score, fit, evaluate
+diagnosis.py explain, review
 serving.py   export
 encoding.py  distill
 common.py    the options that they share
@@ -13,11 +14,12 @@ import sys
 from collections.abc import Sequence
 
 from tfimportance import __version__
-from tfimportance.cli import chain, encoding, serving, stages
+from tfimportance.cli import chain, diagnosis, encoding, serving, stages
 
 _COMMANDS = {
     **chain.COMMANDS,
     **stages.COMMANDS,
+    **diagnosis.COMMANDS,
     **serving.COMMANDS,
     **encoding.COMMANDS,
 }

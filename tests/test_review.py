@@ -1,0 +1,61 @@
+"""The diagnosis from the shell, on files whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfimportance import datasets
+from tfimportance.cli import main
+
+COLUMNS = ["--text", "review", "--label", "recommended"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Reviews, one label in ten flipped, and a target of one department."""
+    folder = tmp_path_factory.mktemp("review")
+    rows = datasets.load("womens_clothing_reviews")
+    rows = rows[rows.review.str.len() > 40]
+    pool = rows[rows.department == "Tops"][:800].copy()
+    pool["flipped"] = np.random.default_rng(3).random(len(pool)) < 0.1
+    pool["flipped"] = pool.flipped.astype(int)
+    pool["recommended"] = pool.recommended.astype(int) ^ pool.flipped
+    pool.to_parquet(folder / "pool.parquet")
+    target = rows[rows.department == "Intimate"][:300]
+    target.to_csv(folder / "target.csv", index=False)
+    return [str(folder / name) for name in ("pool.parquet", "target.csv")]
+
+
+def test_suspects_gaps_and_the_discovery_curve(files, capsys, tmp_path):
+    output = tmp_path / "suspects.csv"
+    options = ["--wrong", "flipped", "--top", "80", "--output", str(output)]
+    assert main(["review", *files, *COLUMNS, "--id", "id", *options]) == 0
+    out = capsys.readouterr().out
+    pool = pd.read_parquet(files[0]).set_index("id")
+    suspects = pd.read_csv(output)
+    assert len(suspects) == 80
+    found = pool.loc[suspects.id, "flipped"].to_numpy()
+    wrong = pool.flipped.sum()
+    # Chance would find a tenth of them among a tenth of the rows.
+    share = found.sum() / wrong
+    assert share > 0.3
+    assert f"lowest  10% holds {share:4.0%} of them" in out
+    assert f"{wrong} wrong rows among 800" in out
+    assert "of 300 targets" in out
+    first = suspects.iloc[0]
+    assert f"row {first.id}, label {first.label}, suspicion" in out
+    assert first.text[:30] in out
+
+
+def test_an_explanation_by_id_and_by_number(files, capsys):
+    pool = pd.read_parquet(files[0])
+    options = [*COLUMNS, "--top", "2", "--row"]
+    assert main(["explain", *files, *options, "7"]) == 0
+    by_number = capsys.readouterr().out
+    name = str(pool.id.iloc[7])
+    assert main(["explain", *files, "--id", "id", *options, name]) == 0
+    assert capsys.readouterr().out == by_number
+    assert by_number.startswith(f"row 7, label {pool.recommended.iloc[7]}, ")
+    assert by_number.count("  for ") == 4  # two targets, two of the pool
+    assert main(["explain", *files, *options, "7", "800"]) == 2
+    assert "row='800'" in capsys.readouterr().err
