@@ -14,7 +14,7 @@ from tfimportance import InputError, TargetSet, export, sequence_model
 TARGETS = ["red bed", "a desk", "wood"]
 CARD = {
     "data": {"pool": "orders.parquet", "train": {"rows": 7}},
-    "metrics": {"roc_auc": 0.75},
+    "metrics": {"roc_auc": 0.75, "interval": [0.7123456, 0.81]},
     "licence": "Apache-2.0",
     "intended_use": "Ranks the search results of one shop.",
 }
@@ -78,7 +78,7 @@ def test_the_model_card_for_people(path):
         "## Intended use\n\nRanks the search results of one shop.",
         "- pool: orders.parquet\n- train:\n  - rows: 7",
         "## Licence\n\nApache-2.0",
-        "- roc_auc: 0.75",
+        "- roc_auc: 0.75\n- interval: 0.7123 to 0.81",
         "| importance_signed | Review_Text: string (batch)<br>label: int64",
         "embedding: float32 (batch, 24)",
     ):

@@ -117,8 +117,9 @@ def test_every_row_in_its_order(
     assert listing(tmp_path) == [output]
 
 
-def test_other_questions(folder, known, tmp_path, capsys):
+def test_other_questions(folder, known, tmp_path, capsys, monkeypatch):
     """A version folder; row numbers for ids; labels that are words."""
+    monkeypatch.setattr(prediction, "_BLOCK", 50)
     words = ROWS.assign(liked=np.where(ROWS["recommended"], "yes", "no"))
     words.to_parquet(tmp_path / "words.parquet")
     model, file = folder / "reviews" / "1", tmp_path / "words.parquet"
@@ -241,6 +242,19 @@ def test_a_behaviour_model_over_lists_of_ids(tmp_path):
     column = pd.read_parquet(tmp_path / "e.parquet")["embedding"]
     expected = model_embeddings(model, features)
     np.testing.assert_allclose(np.stack(column), expected, atol=1e-5)
+
+
+def test_the_latest_id_stays_the_last(tmp_path):
+    """Shorter lists are padded in front, as the models were trained."""
+    history = keras.Input((None,), dtype="int32", name="history")
+    last = keras.ops.cast(history[:, -1], "float32")
+    export(keras.Model(history, keras.ops.sigmoid(last)), None, tmp_path / "m")
+    frame = pd.DataFrame({"history": [[3, 1], [], [2], [5, 5, 4]]})
+    frame.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
+    predict_file(tmp_path / "m", tmp_path / "log.jsonl", tmp_path / "p.parquet")
+    found = pd.read_parquet(tmp_path / "p.parquet")["probability"]
+    expected = 1 / (1 + np.exp([-1.0, 0, -2, -4]))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 QUERY = "wireless bluetooth headphones"

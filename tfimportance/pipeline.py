@@ -99,7 +99,7 @@ def run(config: RunConfig) -> RunResult:
             text=config.text,
             fields=config.fields,
             targets=_targets(config, parts, features),
-            card=_card(metrics),
+            card=_card(config, metrics),
         )
         metrics["model"] = str(model)
         try:
@@ -220,11 +220,20 @@ def _targets(
     )
 
 
-def _card(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _card(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the model card of the exported model says."""
     chosen = metrics["comparison"]["chosen"]
+    figures = metrics["strategies"][chosen]
     return {
-        "data": {"pool": metrics["config"]["pool"], **metrics["data"]},
-        "metrics": {"training": chosen, **metrics["strategies"][chosen]},
+        "intended_use": (
+            f"The probability of {config.label} from {', '.join(config.text)}, "
+            f"for traffic such as {config.target!r}."
+        ),
+        "data": {"source": config.pool, **metrics["data"]},
+        "metrics": {
+            "training": chosen,
+            **{name: figures[name] for name in ("validation", "test")},
+        },
     }
 
 

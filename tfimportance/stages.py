@@ -155,6 +155,8 @@ def fit_files(
     )
     targets = TargetSet(traffic, held_out.labels, offset=features.mean(axis=0))
     card = {
+        "intended_use": f"The probability of {columns['label']} from "
+        f"{', '.join(rows.text)}.",
         "data": {"train": train, "rows": len(rows), "validation": validation},
         "metrics": {"validation_roc_auc": result.target_auc},
     }

@@ -111,8 +111,14 @@ def _items(value: Any, indent: str = "") -> list[str]:
         if isinstance(each, Mapping):
             lines += [f"{indent}- {key}:", *_items(each, indent + "  ")]
         else:
-            lines.append(f"{indent}- {key}: {each}")
+            lines.append(f"{indent}- {key}: {_plain(each)}")
     return lines
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return " to ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cell(tensors: Mapping[str, Any]) -> str:

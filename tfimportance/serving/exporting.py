@@ -173,8 +173,7 @@ def _module(
     (keras#23553).
     """
     served, root = tf.Module(), tf.Module()
-    variables = [v for each in functions.values() for v in each.variables]
-    served.weights = list({id(v): v for v in variables}.values())
+    served.weights = [each.variables for each in functions.values()]
     # A graph uses the lookup tables of a tokenizer but cannot name them.
     root.sources = [encoder, model]
     served.tables = [

@@ -198,9 +198,8 @@ def _assert_same_rows(inputs: Tensors) -> None:
 def _binary(label: tf.Tensor) -> tf.Tensor:
     """Returns the labels; a request with others gets an error."""
     is_binary = tf.reduce_all((label == 0) | (label == 1))
-    check = tf.debugging.Assert(is_binary, ["`label` must be 0 or 1.", label])
-    with tf.control_dependencies([check]):
-        return tf.identity(label)
+    tf.debugging.Assert(is_binary, ["`label` must be 0 or 1.", label])
+    return label
 
 
 def _embed_ids(encoder: Any, ids: tf.Tensor) -> tf.Tensor:
