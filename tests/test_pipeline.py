@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tfimportance import InputError, RunConfig, run
+from tfimportance import (
+    InputError,
+    RunConfig,
+    encode,
+    importance_scores,
+    load_encoder,
+    load_served,
+    run,
+)
 from tfimportance.pipeline import load_parts
 
 GOOD = ["lovely fit", "great fabric", "perfect colour", "so comfortable"]
@@ -110,6 +118,29 @@ def test_the_model_answers_with_strings_in(result):
     probability = served(text=tf.constant(["lovely fit", "poor fit"]))
     good, bad = probability["probability"].numpy()
     assert 0 <= bad < good <= 1
+
+
+def test_the_served_importance_is_that_of_the_target_rows(folder, result):
+    """Centred by the pool, against the rows that guided the weights."""
+    parts = load_parts(settings(folder))
+    encoder = load_encoder("static")
+    x, t = (encode(encoder, parts[name]) for name in ("pool", "target"))
+    expected = importance_scores(
+        x,
+        t,
+        labels=parts["pool"].label,
+        target_labels=parts["target"].label,
+        reference="target",
+    )
+    found = load_served(result.model).ask(
+        "importance_signed",
+        text=parts["pool"].text["text"],
+        label=parts["pool"].labels.astype(int),
+    )
+    np.testing.assert_allclose(found["importance"], expected, atol=1e-4)
+    card = (result.model / "MODEL_CARD.md").read_text()
+    assert "The probability of bought from text" in card
+    assert f"- training: {result.metrics['comparison']['chosen']}" in card
 
 
 def test_the_same_seed_gives_the_same_numbers(folder, result):
