@@ -33,12 +33,11 @@ def kliep(problem: Problem) -> Array:
     """
     best_score, best = -np.inf, np.ones(len(problem))
     for pool, target in kernel_pairs(problem):
-        score = np.mean(
-            [
-                np.log(target[test] @ kliep_alpha(pool, target[train]) + 1e-12)
-                for train, test in folds(len(target), problem)
-            ]
-        )
+        held_out = [
+            np.log(target[test] @ kliep_alpha(pool, target[train]) + 1e-12)
+            for train, test in folds(len(target), problem)
+        ]
+        score = float(np.mean(np.concatenate(held_out)))
         if score > best_score:
             best_score, best = score, pool @ kliep_alpha(pool, target)
     return best
