@@ -207,6 +207,22 @@ def test_a_block_that_fails_leaves_the_old_file(folder, tmp_path, monkeypatch):
     assert listing(tmp_path) == ["p.csv", "rows.jsonl"]
 
 
+def test_gaps_and_broken_characters(folder, encoder, known, tmp_path):
+    """As the Python chain has them: "" and "?"."""
+    lines = [
+        {"title": None, "review": "soft"},
+        {"title": "half \ud83d pair", "review": 7},
+        {"title": "", "review": "soft"},
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    predict_file(folder / "reviews", file, tmp_path / "p.csv")
+    found = pd.read_csv(tmp_path / "p.csv")["probability"]
+    x = encode(encoder, [" soft", "half ? pair 7", " soft"], progress=False)
+    expected = known["model"].predict(x, verbose=0)[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 def test_a_behaviour_model_over_lists_of_ids(tmp_path):
     keras.utils.set_random_seed(6)
     model = sequence_model(50, dim=4, candidate=True)

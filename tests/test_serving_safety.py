@@ -144,3 +144,5 @@ def test_many_rows_keep_their_order(served):
     parted = served.ask_many({"review": texts}, batch_size=8)["probability"]
     np.testing.assert_allclose(parted, together, atol=1e-6)
     assert np.ptp(together) > 1e-3
+    with pytest.raises(InputError, match="inputs review"):
+        served.ask_many({"review": texts, "weight": np.ones(150)})

@@ -39,7 +39,8 @@ class ServedModel:
         path = self.folder / JSON
         if not path.exists():  # exported by another program
             return {}
-        return json.loads(path.read_text(encoding="utf-8"))["columns"]
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return dict(facts.get("columns", {}))
 
     def specs(self, signature: str = DEFAULT) -> dict[str, tf.TensorSpec]:
         """Returns what a signature takes, by the name of the input.
@@ -63,12 +64,7 @@ class ServedModel:
             InputError: The model has no such signature, an input is missing,
                 unknown or of another type, or TensorFlow refuses them.
         """
-        specs = self.specs(signature)
-        if set(inputs) != set(specs):
-            raise fail(
-                f"{signature!r} must get the inputs {', '.join(specs)}.",
-                f"{', '.join(inputs) or 'none'}",
-            )
+        specs = self._specs_for(signature, inputs)
         try:
             tensors = {
                 name: tf.convert_to_tensor(inputs[name], spec.dtype)
@@ -99,13 +95,13 @@ class ServedModel:
             signature: Name of the signature.
             batch_size: Rows asked at a time.
         """
-        ranks = {k: s.shape.rank for k, s in self.specs(signature).items()}
+        specs = self._specs_for(signature, inputs)
         order = np.argsort(_lengths(inputs), kind="stable")
         answers: dict[str, Array] = {}
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             batch = {
-                name: _of_rank(ranks.get(name, 1), values[rows])
+                name: _as_batch(specs[name], values[rows])
                 for name, values in inputs.items()
             }
             for name, value in self.ask(signature, **batch).items():
@@ -115,6 +111,18 @@ class ServedModel:
                 answers[name][rows] = value
         return answers
 
+    def _specs_for(
+        self, signature: str, inputs: Mapping[str, Any]
+    ) -> dict[str, tf.TensorSpec]:
+        """Returns what the signature takes; raises for other inputs."""
+        specs = self.specs(signature)
+        if set(inputs) != set(specs):
+            raise fail(
+                f"{signature!r} must get the inputs {', '.join(specs)}.",
+                f"{', '.join(inputs) or 'none'}",
+            )
+        return specs
+
 
 def _lengths(inputs: Mapping[str, Array]) -> Array:
     """Returns int64 `(num_rows,)`, the characters or ids in each row."""
@@ -123,9 +131,12 @@ def _lengths(inputs: Mapping[str, Array]) -> Array:
     return sum((np.array([*map(len, each)]) for each in sized), np.zeros(rows))
 
 
-def _of_rank(rank: int, values: Array) -> Array:
+def _as_batch(spec: tf.TensorSpec, values: Array) -> Array:
     """Returns `(batch,)` values or `(batch, length)` ids."""
-    if rank == 1:
+    if spec.dtype == tf.string:
+        # Half of a surrogate pair, which JSON may hold, is "?" as in `encode`.
+        return np.array([t.encode("utf-8", "replace") for t in values], object)
+    if spec.shape.rank == 1:
         return values
     if values.dtype != object:
         return values[:, None]

@@ -1,7 +1,7 @@
 """A file of rows through an exported model, a block at a time."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def predict_file(
     *,
     signature: str = DEFAULT,
     columns: Mapping[str, str] | None = None,
-    positive: Any = None,
+    positive: Sequence[Any] | None = None,
     id: str | None = None,
     batch_size: int = 64,
 ) -> int:
