@@ -4,11 +4,13 @@ scores.py          importance_scores, the public result
 polls.py           what is settled before the first sample is scored
 modes.py           who votes on a sample, and how votes become its score
 reductions.py      how similarities to many targets become one number
-streaming.py       the compiled program over tiles of samples and targets
+settings.py        what the similarity of two vectors is
+folding.py         the fold of one tile of samples over tiles of targets
+streaming.py       the compiled program over blocks of samples
 tiles.py           targets laid out as tiles
 sources.py         embeddings from arrays, tf.data and Parquet, by block
 compression.py     many targets as few weighted centroids
-differentiable.py  the same fold as a tensor operation with gradients
+differentiable.py  the same fold as a function with gradients
 """
 
 from tfimportance.importance.compression import (

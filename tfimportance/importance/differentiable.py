@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tfimportance.importance.folding import Fold
 from tfimportance.importance.reductions import Reduction, as_reduction
-from tfimportance.importance.streaming import Fold, Settings
+from tfimportance.importance.settings import Settings
 from tfimportance.importance.tiles import TARGET_TILE
 from tfimportance.similarity import as_pair, check_settings
 
@@ -56,15 +56,9 @@ def reduced_similarity(
     vectors = _tiles(scale * settings.direction(targets), tile)
     weight = _tiles(tf.ones_like(targets[:, :1]), tile)[..., 0]
     samples = tf.reshape(_tiles(embeddings, tile), (-1, embeddings.shape[1]))
-    values, _ = Fold(as_reduction(reduction), settings, tile=tile)(
-        samples,
-        tf.range(samples.shape[0], dtype=tf.int64),
-        vectors,
-        weight,
-        tf.fill(weight.shape, np.int64(-1)),
-        tf.zeros(weight.shape[0], tf.int32),
-    )
-    return tf.cast(values[:count, 0], embeddings.dtype)
+    fold = Fold(as_reduction(reduction), settings, tile=tile)
+    values = fold(samples, vectors, weight)
+    return tf.cast(values[:count], embeddings.dtype)
 
 
 def _tiles(rows: Any, tile: int) -> Any:

@@ -10,8 +10,8 @@ from tfimportance._checks import Array, check_choice, check_number, fail
 from tfimportance.importance.compression import CompressedTargets
 from tfimportance.importance.modes import Ballot, Question
 from tfimportance.importance.reductions import Mean, Reduction, as_reduction
+from tfimportance.importance.settings import Settings
 from tfimportance.importance.sources import read_all, survey, take_rows
-from tfimportance.importance.streaming import Settings
 from tfimportance.importance.tiles import TargetTiles, tile_targets
 from tfimportance.similarity import LARGEST_CLIP, check_same_dim
 

@@ -7,6 +7,7 @@ or `(targets, samples)`. States accumulate in float64, so that nothing drifts
 however many tiles there are.
 """
 
+import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ import tensorflow as tf
 from tfimportance._checks import check_choice, check_count, check_number
 
 Kernel = Callable[[Any], Any]
+
+_STRIPS = 8
 
 
 class Reduction(Hashable, Protocol):
@@ -53,7 +56,7 @@ class Mean:
 
     def update(self, state: Any, z: Any, weight: Any, kernel: Kernel) -> Any:
         """Adds the tile to both sums."""
-        total = _double(tf.reduce_sum(weight * kernel(z), axis=0))
+        total = _double(_sum(weight * kernel(z)))
         mass = _double(tf.reduce_sum(weight, axis=0))
         return state + tf.stack([total, tf.broadcast_to(mass, tf.shape(total))])
 
@@ -145,7 +148,7 @@ class Attention:
         level = tf.where(tf.math.is_inf(peak), tf.zeros_like(peak), peak)
         share = weight * tf.exp(logits - tf.cast(level, z.dtype))
         fade = tf.exp(state[0] - level)
-        total = _double(tf.reduce_sum(share * kernel(z), axis=0))
+        total = _double(_sum(share * kernel(z)))
         mass = _double(tf.reduce_sum(share, axis=0))
         return tf.stack([peak, fade * state[1] + total, fade * state[2] + mass])
 
@@ -179,6 +182,19 @@ def as_reduction(reduction: str | Reduction) -> Reduction:
 
 def _double(value: Any) -> Any:
     return tf.cast(value, tf.float64)
+
+
+def _sum(values: Any) -> Any:
+    """Returns the sums of the columns of a tile.
+
+    XLA computes elementwise what it adds up in strips, without writing it
+    down; a plain sum over many rows it keeps apart. Adding in stages also
+    rounds less.
+    """
+    rows = values.shape[0] or 1
+    strips = math.gcd(rows, _STRIPS)
+    parts = tf.reshape(values, (strips, rows // strips, -1))
+    return tf.reduce_sum(tf.add_n(tf.unstack(parts)), axis=0)
 
 
 def _counted(z: Any, weight: Any) -> Any:

@@ -91,7 +91,7 @@ def importance_scores(
             textbook form is
             `scale=1.0, normalize=False, center=False`.
         product: `"float32"`, or `"bfloat16"` for machines that multiply it
-            faster: a cosine moves by up to 2^-8.
+            faster: a cosine moves by up to 2^-7.
         pool_size: Most samples in the reference `"pool"`.
         seed: Chooses the pool reference; equal seeds give equal scores.
 
