@@ -30,8 +30,9 @@ from tfimportance._checks import (
 )
 from tfimportance.importance.modes import as_labels
 from tfimportance.importance.reductions import Mean
+from tfimportance.importance.settings import Settings
 from tfimportance.importance.sources import read_all, survey, take_rows
-from tfimportance.importance.streaming import Settings, fold_blocks
+from tfimportance.importance.streaming import fold_blocks
 from tfimportance.importance.tiles import tile_targets
 from tfimportance.similarity import check_same_dim, unit
 

@@ -14,8 +14,7 @@ from tfimportance.importance.reductions import Reduction
 from tfimportance.importance.settings import Settings
 from tfimportance.importance.tiles import SAMPLE_TILE
 
-# The state of all groups and the clipped arguments after one more tile, from
-# its products, its part of the targets, `rows`, state and number.
+# `Fold.update`, which may be compiled.
 Update = Callable[..., tuple[Any, Any]]
 
 
@@ -83,20 +82,20 @@ class Fold:
             `(tile, num_groups)` float64 values and `(tile,)` float64 numbers
             of clipped arguments.
         """
-        num_tiles = targets[0].shape[0]
+        vectors, *others = targets
+        num_tiles = vectors.shape[0]
+        chosen: Update = update or self.update
 
-        def fold_tile(k: Any, *state: Any) -> tuple[Any, ...]:
-            def step(states: Any, clipped: Any, *vectors: Any) -> Any:
+        def fold_tile(k: Any, states: Any, clipped: Any) -> Any:
+            def step(states: Any, clipped: Any, left: Any, right: Any) -> Any:
                 # Targets run down and samples along, so that sums over
                 # targets are sums of whole vectors.
-                z = self.settings.dot(vectors[0][k], vectors[1])
-                others = [each[k] for each in targets[1:]]
-                return (update or self.update)(
-                    z, rows, *others, states, clipped
-                )
+                z = self.settings.dot(left[k], right)
+                tile = (each[k] for each in others)
+                return chosen(states, clipped, z, rows, *tile)
 
             fold = tf.recompute_grad(step) if update is None else step
-            return k + 1, *fold(*state, targets[0], samples)
+            return k + 1, *fold(states, clipped, vectors, samples)
 
         start = self.reduction.start(self.tile)
         _, states, clipped = tf.while_loop(
@@ -117,15 +116,28 @@ class Fold:
 
     def update(
         self,
+        states: Any,
+        clipped: Any,
         z: Any,
         rows: Any,
         weight: Any,
         target_row: Any,
         group: Any,
-        states: Any,
-        clipped: Any,
     ) -> tuple[Any, Any]:
-        """Folds the products of one tile into the state of its group."""
+        """Folds one tile of products into the state of its group.
+
+        Args:
+            states: `(num_groups, parts, samples)` float64.
+            clipped: `(samples,)` float64 numbers of clipped arguments.
+            z: `(targets, samples)` products.
+            rows: `(samples,)` int64 numbers of the samples.
+            weight: `(targets,)`, 0 for one that does not count.
+            target_row: `(targets,)` int64, the sample that a target is, or -1.
+            group: The group of the tile.
+
+        Returns:
+            `states` and `clipped` with the tile.
+        """
         if z.dtype == tf.bfloat16:
             z = tf.cast(z, tf.float32)
         counts = weight[:, None]

@@ -48,13 +48,12 @@ def _compiled(
     num_tiles = block_shape[0] // fold.tile
     compile_ = functools.partial(tf.function, jit_compile=True, autograph=False)
 
-    part = (lambda function: function) if whole else compile_
-
     def direct(samples: Any, center: Any) -> Any:
         directions = fold.settings.direction(samples - center)
         return fold.settings.factor(directions)
 
-    direction, update = part(direct), part(fold.update)
+    parts = (direct, fold.update)
+    direction, update = parts if whole else map(compile_, parts)
 
     def program(
         block: Any, center: Any, start: Any, used: Any, *targets: Any

@@ -13,7 +13,7 @@ from tfimportance.encoding.fields import (
     combine_fields,
     field_mode,
 )
-from tfimportance.importance.streaming import Settings
+from tfimportance.importance.settings import Settings
 from tfimportance.serving.features import Features, Tensors
 from tfimportance.serving.targets import Scorer
 

@@ -20,7 +20,7 @@ from tfimportance.importance.reductions import (
     Reduction,
     as_reduction,
 )
-from tfimportance.importance.streaming import Settings
+from tfimportance.importance.settings import Settings
 from tfimportance.similarity import (
     LARGEST_CLIP,
     check_matrix,
