@@ -6,6 +6,7 @@
     python benchmarks/similarity.py growth       # 1e4 to 4e6 samples
     python benchmarks/similarity.py compression  # 1e5 targets as a few
     python benchmarks/similarity.py              # all of them
+    python benchmarks/similarity.py --quick      # tiny; shows that they run
 
 Each prints one Markdown table. Runs alternate and medians are shown, so that
 a busy machine disturbs all rows alike. Embeddings are the bundled reviews
@@ -24,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ from scipy.stats import spearmanr
 import tfimportance as tfi
 from tfimportance.importance import compress_targets
 from tfimportance.importance.reductions import Mean
-from tfimportance.importance.streaming import Settings, fold_blocks
+from tfimportance.importance.settings import Settings
+from tfimportance.importance.streaming import fold_blocks
 from tfimportance.importance.tiles import (
     BLOCK,
     SAMPLE_TILE,
@@ -45,9 +48,51 @@ from tfimportance.importance.tiles import (
 )
 
 HERE = Path(__file__).parent
-ROUNDS = 7
 Array = np.ndarray[Any, Any]
 Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much work the tables do.
+
+    Attributes:
+        rounds: Alternating repetitions.
+        dims: Columns in the table of shares.
+        share: Blocks of samples and tiles of targets there.
+        peers: Samples and targets for the peers.
+        largest: Samples that the valuation libraries begin with, and the
+            seconds that end their row.
+        growth: Numbers of samples, against `growth_targets`.
+        compression: Samples and targets to compress.
+        centroids: Numbers of centroids.
+        features: Random features and sketches.
+    """
+
+    rounds: int = 7
+    dims: tuple[int, ...] = (64, 128, 384, 768)
+    share: tuple[int, int] = (4, 8)
+    peers: tuple[int, int] = (16_384, 4_096)
+    largest: tuple[int, float] = (4_096, 60)
+    growth: tuple[int, ...] = (10_000, 100_000, 1_000_000, 4_000_000)
+    growth_targets: int = 10_000
+    compression: tuple[int, int] = (8_192, 100_000)
+    centroids: tuple[int, ...] = (16, 256, 1024)
+    features: int = 4096
+
+
+QUICK = Sizes(
+    rounds=2,
+    dims=(64,),
+    share=(1, 1),
+    peers=(2_048, 512),
+    largest=(256, 2),
+    growth=(5_000, 20_000),
+    growth_targets=500,
+    compression=(512, 2_000),
+    centroids=(8,),
+    features=256,
+)
 
 
 def main() -> None:
@@ -61,20 +106,24 @@ def main() -> None:
     }
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("table", nargs="*", choices=[*tables, []])
-    for name in parser.parse_args().table or tables:
+    parser.add_argument("--quick", action="store_true", help="tiny sizes")
+    asked = parser.parse_args()
+    sizes = QUICK if asked.quick else Sizes()
+    for name in asked.table or tables:
         print(f"\n## {name}\n\n{machine()}\n", flush=True)
-        tables[name]()
+        tables[name](sizes)
 
 
-def share_table() -> None:
+def share_table(sizes: Sizes) -> None:
     """Prints the speed of the mean of sinh beside the bare product.
 
     Bare is one graph of `tf.matmul` over the same tiles, which may run two
     tiles at a time; nothing is read from or added to its products.
     """
-    num_samples, num_targets = 4 * BLOCK, 4 * TARGET_TILE
+    num_samples = sizes.share[0] * BLOCK
+    num_targets = sizes.share[1] * TARGET_TILE
     rows = []
-    for dim in (64, 128, 384, 768):
+    for dim in sizes.dims:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((num_samples, dim), np.float32)
         t = rng.standard_normal((num_targets, dim), np.float32)
@@ -83,7 +132,8 @@ def share_table() -> None:
                 "bare": bare_product(x, t),
                 "float32": mean_of_sinh(x, t, "float32"),
                 "bfloat16": mean_of_sinh(x, t, "bfloat16"),
-            }
+            },
+            sizes.rounds,
         )
         flops = 2 * num_samples * num_targets * dim
         speed = flops / np.median(seconds["bare"]) / 1e9
@@ -131,10 +181,9 @@ def mean_of_sinh(x: Array, t: Array, product: str) -> Callable[[], Any]:
     )
 
 
-def peers_table() -> None:
+def peers_table(sizes: Sizes) -> None:
     """Prints the time of the same work with other libraries."""
-    num_samples, num_targets = 16_384, 4_096
-    x, t = reviews(num_samples, num_targets)
+    x, t = reviews(*sizes.peers)
     label, target_label = (
         (each[:, 0] > np.median(each[:, 0])).astype(int) for each in (x, t)
     )
@@ -146,7 +195,7 @@ def peers_table() -> None:
     ):
         ours = {"tfimportance": lambda: scores(x, t)}
         theirs = {name: peers.run(name) for name in peers.names}
-        seconds = alternate(ours | theirs, rounds=5)
+        seconds = alternate(ours | theirs, min(sizes.rounds, 5))
     base = seconds["tfimportance"]
     rows = [
         (name, f"{np.median(s):.3f}", f"{np.median(s / base):.1f}", note)
@@ -202,11 +251,11 @@ def peers_python() -> str:
     return os.environ.get("PEERS_PYTHON", here)
 
 
-def largest_table() -> None:
+def largest_table(sizes: Sizes) -> None:
     """Prints how many samples the valuation libraries bear, by doubling."""
     rows = []
     for name in ("cleanlab", "pyDVL"):
-        done, num_samples, end = "none", 4_096, ""
+        done, (num_samples, limit), end = "none", sizes.largest, ""
         while not end:
             command = [peers_python(), HERE / "peers.py", "--attempt", name]
             try:
@@ -214,11 +263,11 @@ def largest_table() -> None:
                     [*command, str(num_samples)],
                     capture_output=True,
                     text=True,
-                    timeout=120,
+                    timeout=limit,
                     check=True,
                 )
             except subprocess.TimeoutExpired:
-                end = f"{num_samples:,}: longer than 2 minutes"
+                end = f"{num_samples:,}: longer than {limit:.0f} s"
             except subprocess.CalledProcessError as problem:
                 reason = problem.stderr.strip().splitlines()[-1]
                 end = f"{num_samples:,}: {reason[:80]}"
@@ -230,17 +279,19 @@ def largest_table() -> None:
     print_table(("library", "largest finished", "what ended it"), rows)
 
 
-def growth_table() -> None:
+def growth_table(sizes: Sizes) -> None:
     """Prints time per sample and memory for more and more samples."""
-    num_targets, dim = 10_000, 64
+    dim = 64
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for num_samples in (10_000, 100_000, 1_000_000, 4_000_000):
+        for num_samples in sizes.growth:
             path = Path(folder) / "samples.npy"
             write_samples(path, num_samples, dim)
             command = [sys.executable, __file__, "--grow", path]
             answer = subprocess.run(
-                [*command, str(num_targets)], stdout=subprocess.PIPE, check=True
+                [*command, str(sizes.growth_targets)],
+                stdout=subprocess.PIPE,
+                check=True,
             )
             seconds, peak = json.loads(answer.stdout)
             micro = 1e6 * seconds / num_samples
@@ -302,15 +353,14 @@ def write_samples(path: Path, num_samples: int, dim: int) -> None:
     out.flush()
 
 
-def compression_table() -> None:
+def compression_table(sizes: Sizes) -> None:
     """Prints error, rank correlation and time of approximations."""
-    num_samples, num_targets = 8_192, 100_000
-    x, t = reviews(num_samples, num_targets)
+    x, t = reviews(*sizes.compression)
     rows = []
     for scale in (4.0, 8.0):
         exact, seconds = timed(scores, x, t, scale=scale)
         rows.append((f"{scale:g}", "exact", "", "", "", "", f"{seconds:.2f}"))
-        for number in (16, 64, 256):
+        for number in sizes.centroids:
             few, preparing = timed(
                 compress_targets, x, t, num_centroids=number, scale=scale
             )
@@ -326,7 +376,9 @@ def compression_table() -> None:
                     f"{scoring:.3f}",
                 )
             )
-        for name, approximate in linear_time(x, t, scale).items():
+        for name, approximate in linear_time(
+            x, t, scale, sizes.features
+        ).items():
             near, total = timed(approximate)
             rows.append(
                 (
@@ -353,7 +405,7 @@ def compression_table() -> None:
 
 
 def linear_time(
-    x: Array, t: Array, scale: float
+    x: Array, t: Array, scale: float, features: int
 ) -> dict[str, Callable[[], Array]]:
     """Returns approximations that cost the sum of both sizes."""
     center = x.mean(axis=0)
@@ -362,8 +414,7 @@ def linear_time(
         / np.maximum(np.linalg.norm(each - center, axis=1), 1e-9)[:, None]
         for each in (x, t)
     )
-    root = np.sqrt(scale)
-    features, dim = 4096, x.shape[1]
+    root, dim = np.sqrt(scale), x.shape[1]
 
     def linear() -> Array:
         return scale * x @ t.mean(axis=0)
@@ -391,8 +442,8 @@ def linear_time(
 
     return {
         "linear term only": linear,
-        "linear + sketched cube, 4096": sketched_cubes,
-        "orthogonal sinh features, 4096": random_features,
+        f"linear + sketched cube, {features}": sketched_cubes,
+        f"orthogonal sinh features, {features}": random_features,
     }
 
 
@@ -443,7 +494,7 @@ def repeated(base: Array, number: int) -> Array:
 
 
 def alternate(
-    calls: dict[str, Callable[[], Any]], rounds: int = ROUNDS
+    calls: dict[str, Callable[[], Any]], rounds: int
 ) -> dict[str, Array]:
     """Returns the seconds of each call in each round, after a first one.
 

@@ -77,6 +77,21 @@ def test_textbook_form_and_what_it_clips():
     assert importance_scores(X, T).clipped_fraction == 0
 
 
+def test_own_votes_do_not_count_as_clipped():
+    settings = {"reference": "pool", "pool_size": 9999, "center": False}
+    scores = importance_scores(
+        X, T, **BOTH, **settings, normalize=False, clip=60.0
+    )
+    z = reference.argument(X, X, clip=60.0, normalize=False)
+    beyond = np.abs(z) == 60
+    assert np.diag(beyond).any()
+    np.fill_diagonal(beyond, False)
+    voters = len(T) + len(X)
+    clipped = scores.clipped_fraction * len(X) * voters
+    z = reference.argument(X, T, clip=60.0, normalize=False)
+    assert round(clipped) == beyond.sum() + np.sum(np.abs(z) == 60)
+
+
 def test_importance_is_an_array_that_knows_what_was_clipped():
     scores = importance_scores(X, T, normalize=False, clip=3.0)
     fraction = scores.clipped_fraction
