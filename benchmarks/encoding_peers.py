@@ -61,11 +61,16 @@ def onnx_file(checkpoint: str, int8: bool) -> str:
         source = onnx_file(checkpoint, False)
         quantize_dynamic(source, small, weight_type=QuantType.QInt8)
         return str(small)
-    model = AutoModel.from_pretrained(checkpoint, attn_implementation="eager")
 
     class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = AutoModel.from_pretrained(
+                checkpoint, attn_implementation="eager"
+            )
+
         def forward(self, ids: Any, mask: Any) -> Any:
-            return model(input_ids=ids, attention_mask=mask)[0]
+            return self.model(input_ids=ids, attention_mask=mask)[0]
 
     ids = torch.ones((2, 8), dtype=torch.int64)
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}

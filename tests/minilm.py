@@ -19,6 +19,8 @@ TEXTS = [
     "Très jolie robe, 38 € — naïve",
     "北京 red dress don't—stop! 50%",
     "great 😀👍",
+    "5m Velocity™ HDMI® Cable … ½ ② ﬁne \uff26\uff35",
+    "zero\u200bwidth soft\u00adware \ufffd",
     "antidisestablishmentarianism " * 3,
     "I love this dress and it fits, true to size. " * 60,  # is cut at 256
 ]

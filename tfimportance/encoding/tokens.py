@@ -11,13 +11,18 @@ import tensorflow_text as tf_text
 MAX_WORD_BYTES = 300
 
 
+# What BERT drops from a text: NUL, the sign of broken text, and marks of format
+# such as the space without width.
+_DROPPED = r"[\x00\x{FFFD}\p{Cf}\p{Co}]"
+
+
 def word_pieces(vocabulary: list[str], *, lowercase: bool) -> Any:
     """Returns a tokenizer from strings `(batch,)` to ragged int32 pieces.
 
-    It follows the original BERT more closely than KerasHub's own, which turns
-    most accented words into `[UNK]`, and measured 2.4 to 3.2 times the speed
-    of splitting with regular expressions. Its two operations are known to
-    every TensorFlow Serving since 2.15.
+    It measured 2.4 to 3.2 times the speed of splitting with regular
+    expressions, and its two operations are known to every TensorFlow Serving
+    since 2.15. In lowercase it goes further than BERT: compatible characters
+    are one, so that a trade mark sign becomes "tm".
 
     Args:
         vocabulary: The word pieces; the position is the token id.
@@ -30,6 +35,30 @@ def word_pieces(vocabulary: list[str], *, lowercase: bool) -> Any:
         token_out_type=tf.int32,
         lower_case_nfd_strip_accents=lowercase,
     )
+
+
+def original_word_pieces(
+    vocabulary: list[str], *, lowercase: bool
+) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    """Returns the same with the normalisation of the original BERT.
+
+    Of 10,000 texts of the bundled sets 177 differ from Hugging Face's pieces
+    with `word_pieces` and, but for words of more than 100 letters and the
+    Greek final sigma, none with this. KerasHub's own turns most accented
+    words into `[UNK]`.
+    """
+    pieces = word_pieces(vocabulary, lowercase=False)
+
+    def tokenize(texts: tf.Tensor) -> tf.RaggedTensor:
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+        texts = tf.strings.regex_replace(texts, _DROPPED, "")
+        if lowercase:
+            texts = tf_text.normalize_utf8(texts, "NFD")
+            texts = tf.strings.regex_replace(texts, r"\p{Mn}", "")
+            texts = tf.strings.lower(texts, encoding="utf-8")
+        return pieces.tokenize(texts)
+
+    return tokenize
 
 
 class Tokens(tf.Module):
@@ -60,8 +89,7 @@ class Tokens(tf.Module):
         self._split: Callable[[tf.Tensor], tf.RaggedTensor] = tokenizer
         if self.word_pieces is not None:
             vocabulary, lowercase = self.word_pieces
-            pieces = word_pieces(vocabulary, lowercase=lowercase)
-            self._split = pieces.tokenize
+            self._split = original_word_pieces(vocabulary, lowercase=lowercase)
         # One function for all who ask: to trace byte pairs takes seconds.
         self._framed = tf.function(
             lambda texts: self.frame(self._split(texts)),
