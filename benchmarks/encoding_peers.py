@@ -76,7 +76,7 @@ def onnx_file(checkpoint: str, int8: bool) -> str:
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
     torch.onnx.export(
         States().eval(),
-        (ids, ids),
+        (ids, torch.ones_like(ids)),  # one tensor twice would be one input
         str(path),
         input_names=["ids", "mask"],
         output_names=["states"],

@@ -58,10 +58,12 @@ def bundled_sets() -> dict[str, Examples]:
     }
 
 
-def encoders(checkpoint: Path) -> Iterator[tuple[str, Encoder]]:
-    """Yields what is compared, by name."""
+def encoders(
+    checkpoint: Path, dims: tuple[int, ...]
+) -> Iterator[tuple[str, Encoder]]:
+    """Yields what is compared, by name; `dims` are distilled."""
     with tempfile.TemporaryDirectory() as folder:
-        for dim in (64, 128):
+        for dim in dims:
             yield (
                 f"static, {dim}",
                 load_encoder(distill(checkpoint, f"{folder}/{dim}", dim=dim)),
@@ -107,6 +109,7 @@ def quality(checkpoint: Path, quick: bool) -> None:
     """
     warnings.filterwarnings("ignore", module="sklearn")
     sets = bundled_sets()
+    dims = () if quick else (64, 128)
     if quick:
         sets = {name: each.take(slice(0, 300)) for name, each in sets.items()}
     rows = ", ".join(f"{name} {len(rows):,}" for name, rows in sets.items())
@@ -114,7 +117,7 @@ def quality(checkpoint: Path, quick: bool) -> None:
     print(f"| encoder | {' | '.join(sets)} |")
     print("|---|" + "---|" * len(sets))
     with tempfile.TemporaryDirectory() as cache:
-        for name, encoder in encoders(checkpoint):
+        for name, encoder in encoders(checkpoint, dims):
             cells = {name: [], f"{name}, whitened": []}
             for examples in sets.values():
                 white = fit_whitening(encoder, examples, cache=cache)
