@@ -276,6 +276,7 @@ def test_recall_in_the_lowest_by_hand():
     assert detection.recall_in_lowest(values, noisy) == 0.25
     assert detection.recall_in_lowest(values, noisy, 0.4) == 0.75
     assert detection.recall_in_lowest(-values, noisy) == 0.25
+    assert detection.recall_in_lowest(values, noisy, 1) == 1
     # All tie: two of 20 places, a tenth of the noisy ones in the mean.
     assert detection.recall_in_lowest(np.ones(20), noisy) == pytest.approx(0.1)
 

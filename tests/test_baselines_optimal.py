@@ -229,10 +229,14 @@ def test_confident_counts_scale_to_all_rows_of_a_label():
 
 
 def test_no_suspect_has_the_more_probable_label():
-    one = np.array([0.10, 0.40, 0.60, 0.65])  # thresholds 0.75 and 0.625
-    given = np.array([0, 0, 1, 1])
-    issues = confident.label_issues(np.column_stack([1 - one, one]), given)
-    assert not issues.any()
+    # Thresholds 0.75 and 0.35: the second row counts as confidently 1, but
+    # its own label, 0, is the more probable one.
+    one = np.array([0.1, 0.4, 0.3, 0.4])
+    probability, given = np.column_stack([1 - one, one]), np.arange(4) // 2
+    np.testing.assert_allclose(
+        confident.confident_joint(probability, given), [[1, 1], [0, 2]]
+    )
+    assert not confident.label_issues(probability, given).any()
 
 
 def test_adjusted_probabilities_by_hand():
