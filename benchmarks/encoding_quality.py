@@ -111,7 +111,7 @@ def quality(checkpoint: Path, quick: bool) -> None:
     sets = bundled_sets()
     dims = () if quick else (64, 128)
     if quick:
-        sets = {name: each.take(slice(0, 300)) for name, each in sets.items()}
+        sets = {name: each.take(np.arange(300)) for name, each in sets.items()}
     rows = ", ".join(f"{name} {len(rows):,}" for name, rows in sets.items())
     print(f"Rows: {rows}; ± is the deviation over {len(SEEDS)} splits.\n")
     print(f"| encoder | {' | '.join(sets)} |")

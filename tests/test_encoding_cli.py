@@ -68,3 +68,21 @@ def test_prefixes_have_no_place_in_a_file(folder, tmp_path):
     encoder = load_encoder("static", prefixes=["query: "])
     with pytest.raises(InputError, match="no prefixes"):
         encode_distinct(encoder, ["a"], tmp_path / "e.parquet")
+
+
+def test_a_configuration_holds_an_encoder_with_options(folder):
+    from tfimportance.config import RunConfig
+
+    text = """
+    name: tiny
+    pool: train.parquet
+    text: [title]
+    label: label
+    target: target.parquet
+    encoder: {source: tiny-bert, pooling: cls, prefixes: ["red "]}
+    """
+    (folder / "tiny.yaml").write_text(text)
+    config = RunConfig.load("tiny.yaml")
+    encoder = load_encoder(config.encoder)
+    assert (encoder.pooling, encoder.prefixes) == ("cls", ("red ",))
+    assert RunConfig.from_dict(config.to_dict()) == config

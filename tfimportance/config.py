@@ -39,7 +39,9 @@ class RunConfig:
             of a group that validates or tests are left out.
         id: A column of unique row ids, carried into `weights.parquet`.
         fields: How several text columns become one embedding; see `encode`.
-        encoder: `static`, or the folder of a checkpoint; see `load_encoder`.
+        encoder: `static`, a checkpoint's folder or handle, or a mapping of the
+            arguments of `load_encoder`, such as `{source: e5-small, prefixes:
+            ["query: ", "passage: "]}`.
         target_rows: Labelled target rows that the importance compares with.
         validation_rows: Further target rows that stop the training and choose
             the better model.
@@ -72,7 +74,7 @@ class RunConfig:
     group: str | None = None
     id: str | None = None
     fields: str = "auto"
-    encoder: str = "static"
+    encoder: str | Mapping[str, Any] = "static"
     target_rows: int = 300
     validation_rows: int = 300
     mode: str = "auto"
