@@ -273,8 +273,8 @@ def lava_opendataval(problem: Problem) -> Pair:
     return lava(problem), theirs
 
 
-def lava_converged(problem: Problem) -> Pair:
-    """Returns the same, their entropy falling slowly enough to converge."""
+def lava_slowly(problem: Problem) -> Pair:
+    """Returns the same, their entropy falling slowly: nearer to convergence."""
     import geomloss
 
     fast = geomloss.SamplesLoss
@@ -320,7 +320,7 @@ CHECKS: dict[str, Callable[[Problem], Pair]] = {  # ours | theirs
     "KNN-Shapley | pyDVL": knn_pydvl,
     "KNN-Shapley | OpenDataVal": knn_opendataval,
     "LAVA | OpenDataVal (it stops early)": lava_opendataval,
-    "LAVA | OpenDataVal, made to converge": lava_converged,
+    "LAVA | OpenDataVal, annealed slowly": lava_slowly,
     "Data-OOB | pyDVL, the same forest": oob_pydvl,
     "cleanlab | cleanlab, the same probabilities": self_confidence,
     "cleanlab adjusted | cleanlab, the same": adjusted_margin,
