@@ -38,9 +38,15 @@ POOL = load_examples(
     "dataset:womens_clothing_reviews", text="review", label="recommended"
 )
 LABELS = POOL.labels.astype(np.int64)
-# The operations beyond TensorFlow's own that TF.Text 2.12.1 has, which the
-# official servers 2.15 to 2.19 link; 2.20 has them too.
-LINKED = {"FastBertNormalize", "FastWordpieceTokenizeWithOffsets"}
+# The operations beyond TensorFlow's own that may be in a graph: those of three
+# targets of TF.Text's `ops_lib` (fast_bert_normalizer, fast_wordpiece_tokenizer,
+# normalize_ops) in 2.12.1, which the official servers 2.15 to 2.19 link, and in
+# 2.20.
+LINKED = {
+    "FastBertNormalize",
+    "FastWordpieceTokenizeWithOffsets",
+    "NormalizeUTF8",
+}
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,9 @@ def test_every_weight_is_stored_once(which, request):
 )
 def test_only_operations_that_servers_link(which, request):
     """Another one has to be looked up in the server's build files first."""
-    assert text_operations(request.getfixturevalue(which).version) == LINKED
+    found = text_operations(request.getfixturevalue(which).version)
+    assert "FastWordpieceTokenizeWithOffsets" in found
+    assert found <= LINKED
 
 
 @pytest.fixture(scope="module")
