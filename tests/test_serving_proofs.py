@@ -38,10 +38,9 @@ POOL = load_examples(
     "dataset:womens_clothing_reviews", text="review", label="recommended"
 )
 LABELS = POOL.labels.astype(np.int64)
-# The operations beyond TensorFlow's own that may be in a graph: those of three
-# targets of TF.Text's `ops_lib` (fast_bert_normalizer, fast_wordpiece_tokenizer,
-# normalize_ops) in 2.12.1, which the official servers 2.15 to 2.19 link, and in
-# 2.20.
+# The operations beyond TensorFlow's own that may be in a graph: of the targets
+# fast_bert_normalizer, fast_wordpiece_tokenizer and normalize_ops, which are in
+# TF.Text's `ops_lib` in 2.12.1 (the official servers 2.15 to 2.19) and in 2.20.
 LINKED = {
     "FastBertNormalize",
     "FastWordpieceTokenizeWithOffsets",
