@@ -46,6 +46,7 @@ setup(
         "pyarrow>=20.0",
         "scikit-learn>=1.6.1",
         "scipy>=1.14.1",
+        "threadpoolctl>=3.1",
         "jinja2>=3.1.2",
         "markupsafe>=2.1.1",
         "lazy-loader>=0.4",

@@ -53,6 +53,7 @@ ALLOWED = {
         "weighting",
     },
     "ranking": {"evaluation"},
+    "reliability": {"evaluation", "importance", "similarity", "weighting"},
     "report": {"_files", "_metrics", "_svg", "evaluation"},
     "review": {"_files", "data", "diagnosis", "encoding", "importance"},
     "serving": {"_files", "data", "encoding", "importance", "similarity"},

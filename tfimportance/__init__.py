@@ -60,6 +60,7 @@ __getattr__, __dir__, __all__ = _lazy.attach(
         "comparison": ["Comparison", "Part", "compare"],
         "config": ["RunConfig"],
         "pipeline": ["RunResult", "run"],
+        "reliability": ["choose_weights", "label_reliability"],
         "serving": [
             "TargetSet",
             "export",

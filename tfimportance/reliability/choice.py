@@ -1,0 +1,233 @@
+"""Which weights serve the target best: measured, not assumed.
+
+The candidates say differently how much to believe the labels, and whether to
+prefer rows that look like the target; uniform weights are one of them. Each is
+judged on target rows that had no say in its weights, by the AUC of a weighted
+logistic regression, and counts as much as the evidence for it. The best of a
+few close candidates is a matter of luck; their average is not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import expit, softmax
+from scipy.stats import norm
+
+from tfimportance._checks import Array, check_length
+from tfimportance.evaluation import CONFIDENCE, auc_difference
+from tfimportance.reliability.labels import (
+    LabelReliability,
+    judge,
+    open_opinions,
+)
+from tfimportance.reliability.learners import (
+    folds,
+    learner,
+    out_of_fold,
+    some,
+)
+from tfimportance.reliability.opinions import Opinions
+from tfimportance.weighting import SampleWeight, to_sample_weight
+
+UNIFORM = "uniform"
+_JUDGED_ROWS = 5_000  # of the pool, that a candidate is tried on
+_SHARP = 0.6  # effective share of the rows of the boldest candidate
+_LEAST = 1e-3  # no row is lost altogether
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How weights did on target rows that had no say in them.
+
+    Attributes:
+        name: What the weights are made of.
+        gain: ROC AUC less that of uniform weights.
+        error: Standard error of `gain`, over target rows or their groups.
+        share: Its part in the average, in [0, 1]; they sum to 1.
+    """
+
+    name: str
+    gain: float
+    error: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weights that the target speaks for, and how it came to that.
+
+    Attributes:
+        sample_weight: `(num_samples,)`, mean 1.
+        candidates: What was judged, uniform weights first.
+        reliability: What is known about the labels.
+        relevance: `(num_samples,)` in (0, 1): the probability that a row is
+            one of the target and not of the pool, were both as frequent.
+    """
+
+    sample_weight: SampleWeight
+    candidates: tuple[Candidate, ...]
+    reliability: LabelReliability
+    relevance: Array
+
+    @property
+    def score(self) -> Array:
+        """`(num_samples,)` float64, the log of the weights."""
+        return np.log(np.float64(self.sample_weight))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Returns a row for each candidate: name, gain, error, share."""
+        return pd.DataFrame([vars(each) for each in self.candidates])
+
+
+def choose_weights(
+    embeddings: Any,
+    target_embeddings: Any,
+    *,
+    labels: ArrayLike,
+    target_labels: ArrayLike,
+    group: ArrayLike | None = None,
+    target_group: ArrayLike | None = None,
+    scale: float = 4.0,
+    pool_size: int = 2048,
+    seed: int = 0,
+) -> Choice:
+    """Returns the sample weights that serve the target best, if any do.
+
+    With the plausibility q of a label and the probability p that it is right
+    (`label_reliability`), and the relevance r of a row, the candidates are
+
+        uniform     1
+        plausible   q
+        reliable    q * max(2 p - 1, 0)
+        sharp       q^beta, worth 60% of the rows (Kish)
+
+    and each of them times r. `2 p - 1` is what a label of a row is worth to a
+    model that must not learn wrong ones: a coin toss is worth nothing. Nothing
+    here has a strength to set: where the labels are right and the rows alike,
+    q, p and r say so, and the weights are close to uniform by themselves.
+
+    Each fifth of the target (of its groups) judges weights that the other four
+    fifths made. The target rows given here choose, so measure the final model
+    on others.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x, t = rng.normal(size=(900, 9)), rng.normal(size=(300, 9))
+        >>> y, target_y = x[:, 0] > 0, t[:, 0] > 0
+        >>> y[:360] = ~y[:360]  # wrong labels
+        >>> choice = choose_weights(x, t, labels=y, target_labels=target_y)
+        >>> wrong, right = np.split(np.asarray(choice.sample_weight), [360])
+        >>> bool(right.mean() > 2 * wrong.mean())
+        True
+
+    Args:
+        embeddings: As in `label_reliability`.
+        target_embeddings: Likewise.
+        labels: `(num_samples,)` of 0 and 1, both present.
+        target_labels: `(num_targets,)` of 0 and 1, both present; trusted.
+        group: `(num_samples,)` such as queries, or None.
+        target_group: `(num_targets,)` such as queries, or None; a group does
+            not judge weights that it had a say in.
+        scale: As in `importance_scores`.
+        pool_size: Most rows of the pool that vote.
+        seed: Fixes folds and samples.
+
+    Raises:
+        InputError: Where shapes, labels or settings do not fit.
+    """
+    opinions = open_opinions(
+        embeddings,
+        target_embeddings,
+        labels=labels,
+        target_labels=target_labels,
+        group=group,
+        scale=scale,
+        pool_size=pool_size,
+        seed=seed,
+    )
+    groups = None if target_group is None else np.asarray(target_group)
+    if groups is not None:
+        check_length("target_group", groups, len(opinions.target), "targets")
+    relevance = _relevance(opinions, seed)
+    candidates = _judged(opinions, relevance, groups, seed)
+    everybody = np.arange(len(opinions.target))
+    found = judge(opinions, everybody, np.arange(len(opinions.pool)))
+    weights = _weights(found, relevance)
+    mixed = sum(each.share * weights[each.name] for each in candidates)
+    weight = np.asarray(mixed, np.float32).view(SampleWeight)
+    return Choice(weight, candidates, found, relevance)
+
+
+def _weights(
+    reliability: LabelReliability, relevance: Array
+) -> Mapping[str, Array]:
+    """Returns the weights of every candidate, mean 1."""
+    plausible = reliability.plausibility
+    worth = np.maximum(2 * reliability.probability - 1, _LEAST)
+    sharp = to_sample_weight(np.log(plausible), effective_fraction=_SHARP)
+    believed = {
+        UNIFORM: np.ones(len(plausible)),
+        "plausible": plausible,
+        "reliable": plausible * worth,
+        "sharp": np.asarray(sharp, np.float64),
+    }
+    near = np.maximum(relevance, _LEAST)
+    preferred = {f"{name}, relevant": w * near for name, w in believed.items()}
+    return {
+        name: weight / weight.mean()
+        for name, weight in {**believed, **preferred}.items()
+    }
+
+
+def _relevance(opinions: Opinions, seed: int) -> Array:
+    """Returns how much each pool row looks like the target, out of fold."""
+    rows = np.concatenate([opinions.pool, opinions.target])
+    count = len(opinions.pool)
+    is_target = (np.arange(len(rows)) >= count).astype(np.int8)
+    log_odds = out_of_fold(rows, is_target, None, seed, balanced=True)
+    return expit(log_odds[:count])
+
+
+def _judged(
+    opinions: Opinions, relevance: Array, groups: Array | None, seed: int
+) -> tuple[Candidate, ...]:
+    """Returns what each candidate gains on target rows unseen by it."""
+    rng = np.random.default_rng(seed)
+    rows = some(opinions.label, rng, _JUDGED_ROWS)
+    label = opinions.target_label
+    fold = folds(label, groups, seed)
+    scores: dict[str, Array] = {}
+    for number in np.unique(fold):
+        known, unseen = (np.flatnonzero(fold != number), fold == number)
+        if len(np.unique(label[known])) < 2:
+            continue
+        found = judge(opinions, known, rows)
+        for name, weight in _weights(found, relevance[rows]).items():
+            model = learner(opinions.pool[rows], opinions.label[rows], weight)
+            score = scores.setdefault(name, np.zeros(len(label)))
+            score[unseen] = model.decision_function(opinions.target[unseen])
+    if not scores:  # too few target rows to judge by
+        return (Candidate(UNIFORM, 0.0, 0.0, 1.0),)
+    gains = {
+        name: _gain(label, score, scores[UNIFORM], groups)
+        for name, score in scores.items()
+    }
+    evidence = [gain / max(error, _LEAST) for gain, error in gains.values()]
+    return tuple(
+        Candidate(name, *gain, float(share))
+        for (name, gain), share in zip(
+            gains.items(), softmax(evidence), strict=True
+        )
+    )
+
+
+def _gain(
+    label: Array, score: Array, baseline: Array, groups: Array | None
+) -> tuple[float, float]:
+    """Returns the gain in AUC and its standard error."""
+    gain, (lower, _) = auc_difference(label, [score], [baseline], group=groups)
+    return gain, (gain - lower) / float(norm.ppf(0.5 + CONFIDENCE / 2))

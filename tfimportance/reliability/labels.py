@@ -1,0 +1,157 @@
+"""How likely each training label is the one that the target would give.
+
+Three opinions are heard on every row (see `opinions`). Which of them can be
+trusted differs from data to data, so it is measured: a logistic regression on
+the target rows, whose labels are trusted, turns them into `q`, the probability
+of label 1 in the target. How often the labels of the pool are wrong is then a
+matter of two numbers, found from all pool rows (see `noise`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from tfimportance._checks import Array, check_count, check_length
+from tfimportance.importance.modes import as_labels
+from tfimportance.importance.sources import read_all
+from tfimportance.reliability.noise import flip_rates, true_label
+from tfimportance.reliability.opinions import NAMES, Opinions
+from tfimportance.similarity import check_same_dim
+
+# Inverse regularisation of the regression on three standardised opinions.
+_TRUST = 0.3
+
+
+@dataclass(frozen=True)
+class LabelReliability:
+    """What is known about the labels of the pool.
+
+    Attributes:
+        plausibility: `(num_samples,)` float64 in (0, 1): the probability that
+            the target would give a row the label it has, before the label
+            itself is taken as evidence.
+        probability: `(num_samples,)` float64 in [0, 1]: that the label is
+            right, the label and the rate of wrong ones taken into account.
+        flip_rate: The share of the rows of true class 0, and of true class 1,
+            whose label is wrong.
+        opinion_weight: How much each opinion counts, `target`, `pool` and
+            `model`: the log-odds that one standard deviation of it is worth.
+    """
+
+    plausibility: Array
+    probability: Array
+    flip_rate: tuple[float, float]
+    opinion_weight: dict[str, float]
+
+
+def label_reliability(
+    embeddings: Any,
+    target_embeddings: Any,
+    *,
+    labels: ArrayLike,
+    target_labels: ArrayLike,
+    group: ArrayLike | None = None,
+    scale: float = 4.0,
+    pool_size: int = 2048,
+    seed: int = 0,
+) -> LabelReliability:
+    """Returns how likely each label is right, judged by trusted target rows.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x, t = rng.normal(size=(600, 5)), rng.normal(size=(200, 5))
+        >>> y, target_y = x[:, 0] > 0, t[:, 0] > 0
+        >>> y[:60] = ~y[:60]  # wrong labels
+        >>> found = label_reliability(x, t, labels=y, target_labels=target_y)
+        >>> wrong, right = found.probability[:60], found.probability[60:]
+        >>> bool(wrong.mean() < 0.6 and right.mean() > 0.9)
+        True
+
+    Args:
+        embeddings: `(num_samples, embedding_dim)` of the training rows, as
+            `importance_scores` takes them; held in memory.
+        target_embeddings: `(num_targets, embedding_dim)`, likewise.
+        labels: `(num_samples,)` of 0 and 1, both present.
+        target_labels: `(num_targets,)` of 0 and 1, both present; trusted.
+        group: `(num_samples,)` of any values, such as the query of each row,
+            or None: no row is judged by a model that knows its group.
+        scale: As in `importance_scores`.
+        pool_size: Most rows of the pool that vote.
+        seed: Fixes folds and samples.
+
+    Raises:
+        InputError: Where shapes, labels or settings do not fit.
+
+    Source: calibration of a committee by logistic regression, J. Platt, 1999;
+    class-conditional label noise, N. Natarajan et al., NIPS 2013.
+    """
+    opinions = open_opinions(
+        embeddings,
+        target_embeddings,
+        labels=labels,
+        target_labels=target_labels,
+        group=group,
+        scale=scale,
+        pool_size=pool_size,
+        seed=seed,
+    )
+    everybody = np.arange(len(opinions.target))
+    return judge(opinions, everybody, np.arange(len(opinions.pool)))
+
+
+def open_opinions(
+    embeddings: Any,
+    target_embeddings: Any,
+    *,
+    labels: ArrayLike,
+    target_labels: ArrayLike,
+    group: ArrayLike | None,
+    scale: float,
+    pool_size: int,
+    seed: int,
+) -> Opinions:
+    """Returns the opinions on checked rows; see `label_reliability`."""
+    check_count("seed", seed, at_least=0)
+    pool = read_all("embeddings", embeddings)
+    target = read_all("target_embeddings", target_embeddings)
+    check_same_dim(pool.shape, target.shape)
+    label = as_labels("labels", labels, len(pool), both=True)
+    target_label = as_labels(
+        "target_labels", target_labels, len(target), both=True
+    )
+    groups = None if group is None else np.asarray(group)
+    if groups is not None:
+        check_length("group", groups, len(pool), "embeddings")
+    return Opinions(
+        pool,
+        label,
+        target,
+        target_label,
+        group=groups,
+        scale=scale,
+        pool_size=pool_size,
+        seed=seed,
+    )
+
+
+def judge(opinions: Opinions, known: Array, rows: Array) -> LabelReliability:
+    """Returns the reliability of the pool's `rows` by the `known` targets."""
+    on_pool, on_target = opinions.given(known, rows)
+    scaler = StandardScaler().fit(on_pool)
+    committee = LogisticRegression(C=_TRUST).fit(
+        scaler.transform(on_target[known]), opinions.target_label[known]
+    )
+    positive = committee.predict_proba(scaler.transform(on_pool))[:, 1]
+    label = opinions.label[rows]
+    rates = flip_rates(positive, label)
+    truth = true_label(positive, label, rates)
+    return LabelReliability(
+        np.where(label == 1, positive, 1 - positive),
+        np.where(label == 1, truth, 1 - truth),
+        rates,
+        dict(zip(NAMES, committee.coef_[0].tolist(), strict=True)),
+    )

@@ -1,0 +1,105 @@
+"""Linear models on embeddings, asked about rows that they have not seen."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from tfimportance._checks import Array
+
+# Inverse regularisation on standardised embeddings, `C` in scikit-learn.
+STRENGTH = 0.003
+_FOLDS = 5
+MOST_ROWS = 20_000  # that a model learns from; more change little
+_STEPS = 200
+
+
+def learner(
+    features: Array,
+    label: Array,
+    sample_weight: Array | None = None,
+    *,
+    balanced: bool = False,
+) -> Pipeline:
+    """Returns a fitted logistic regression on standardised embeddings.
+
+    Args:
+        features: `(num_samples, embedding_dim)`.
+        label: `(num_samples,)` of 0 and 1.
+        sample_weight: `(num_samples,)` of mean 1, or None.
+        balanced: Whether both classes count the same.
+    """
+    model = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(
+            C=STRENGTH,
+            class_weight="balanced" if balanced else None,
+            max_iter=_STEPS,
+            tol=1e-3,
+        ),
+    )
+    settings = {"logisticregression__sample_weight": sample_weight}
+    # Products as small as these lose by threads, on a busy machine a lot.
+    with threadpool_limits(1, "blas"):
+        return model.fit(features, label, **settings)
+
+
+def folds(
+    label: Array, group: Array | None, seed: int, count: int = _FOLDS
+) -> Array:
+    """Returns `(num_samples,)` fold numbers, each with both classes if it can.
+
+    Rows of one group, such as those of one query, are in the same fold:
+    else a model that knows the query would be asked about it.
+    """
+    count = min(count, int(np.bincount(label).min()))
+    if group is not None:
+        count = min(count, len(np.unique(group)))
+    number = np.zeros(len(label), np.int64)
+    if count < 2:
+        return number
+    splitter = StratifiedKFold if group is None else StratifiedGroupKFold
+    parts: Any = splitter(count, shuffle=True, random_state=seed)
+    for fold, (_, rows) in enumerate(parts.split(label, label, group)):
+        number[rows] = fold
+    return number
+
+
+def out_of_fold(
+    features: Array,
+    label: Array,
+    group: Array | None,
+    seed: int,
+    *,
+    balanced: bool = False,
+) -> Array:
+    """Returns `(num_samples,)` log-odds of label 1 by models of other rows."""
+    fold = folds(label, group, seed)
+    rng = np.random.default_rng(seed)
+    log_odds = np.zeros(len(label))
+    for number in np.unique(fold):
+        known = np.flatnonzero(fold != number)
+        if len(np.unique(label[known])) < 2:
+            continue  # nothing can be learnt: no opinion
+        known = known[some(label[known], rng)]
+        model = learner(features[known], label[known], balanced=balanced)
+        unseen = fold == number
+        log_odds[unseen] = model.decision_function(features[unseen])
+    return log_odds
+
+
+def some(
+    label: Array, rng: np.random.Generator, most: int = MOST_ROWS
+) -> Array:
+    """Returns the rows to learn from, ascending: at most half of each class.
+
+    So a rare class keeps its rows.
+    """
+    if len(label) <= most:
+        return np.arange(len(label))
+    rows = [rng.permutation(np.flatnonzero(label == c)) for c in (0, 1)]
+    return np.sort(np.concatenate([each[: most // 2] for each in rows]))

@@ -1,0 +1,116 @@
+"""Three opinions on the label of a row, none of which has seen that label."""
+
+from typing import Any
+
+import numpy as np
+
+from tfimportance._checks import Array
+from tfimportance.importance import importance_scores
+from tfimportance.reliability.learners import learner, out_of_fold, some
+
+NAMES = ("target", "pool", "model")
+
+
+class Opinions:
+    """What speaks for label 1 of pool rows and of target rows.
+
+    In columns, higher for label 1 and in units of no meaning:
+
+    - target: the balanced sinh agreement with the labelled targets;
+    - pool: the same with a balanced sample of the pool;
+    - model: the log-odds of a logistic regression on the pool, out of fold.
+
+    A row's own label has no say in any of them, nor, in the model, have the
+    labels of its group.
+    """
+
+    def __init__(
+        self,
+        pool: Array,
+        label: Array,
+        target: Array,
+        target_label: Array,
+        *,
+        group: Array | None,
+        scale: float,
+        pool_size: int,
+        seed: int,
+    ) -> None:
+        middle = pool.mean(axis=0, dtype=np.float64).astype(np.float32)
+        self.pool, self.label = pool - middle, label
+        self.target, self.target_label = target - middle, target_label
+        self._settings: dict[str, Any] = {"scale": scale, "center": False}
+        rng = np.random.default_rng(seed)
+        voters = _balanced(label, pool_size, rng)
+        self._by_pool = self._agreement_within(
+            self.pool, label, pool_size, seed
+        )
+        self._on_target_by_pool = self._agreement(
+            self.target, self.pool[voters], label[voters]
+        )
+        known = some(label, rng)
+        self.model = learner(self.pool[known], label[known])
+        self._by_model = out_of_fold(self.pool, label, group, seed)
+        self._on_target_by_model = self.model.decision_function(self.target)
+
+    def given(self, known: Array, rows: Array) -> tuple[Array, Array]:
+        """Returns the opinions where only the `known` targets vote.
+
+        Args:
+            known: Numbers of target rows, of both classes.
+            rows: Numbers of pool rows.
+
+        Returns:
+            `(len(rows), 3)` on these pool rows, and `(num_targets, 3)`.
+        """
+        voters, label = self.target[known], self.target_label[known]
+        on_target = self._agreement(self.target, voters, label)
+        on_target[known] = self._agreement_within(
+            voters, label, 2 * len(known), 0
+        )
+        on_pool = self._agreement(self.pool[rows], voters, label)
+        return (
+            np.stack(
+                [on_pool, self._by_pool[rows], self._by_model[rows]], axis=1
+            ),
+            np.stack(
+                [on_target, self._on_target_by_pool, self._on_target_by_model],
+                axis=1,
+            ),
+        )
+
+    def _agreement(self, rows: Array, voters: Array, label: Array) -> Array:
+        """Agreement with the voters of class 1 less that with class 0."""
+        return np.float64(
+            importance_scores(
+                rows,
+                voters,
+                labels=np.ones(len(rows), np.int8),
+                target_labels=label,
+                reference="target",
+                **self._settings,
+            )
+        )
+
+    def _agreement_within(
+        self, rows: Array, label: Array, size: int, seed: int
+    ) -> Array:
+        """The same with rows among themselves, each one's own vote left out."""
+        one_of_each = [int(np.flatnonzero(label == c)[0]) for c in (0, 1)]
+        signed = importance_scores(
+            rows,
+            rows[one_of_each],  # asked for, but without a vote
+            labels=label,
+            target_labels=label[one_of_each],
+            reference="pool",
+            pool_size=size,
+            seed=seed,
+            **self._settings,
+        )
+        return np.where(label == 1, 1, -1) * np.float64(signed)
+
+
+def _balanced(label: Array, size: int, rng: np.random.Generator) -> Array:
+    """Returns at most `size` rows, as many of each class."""
+    rows = [rng.permutation(np.flatnonzero(label == c)) for c in (0, 1)]
+    return np.concatenate([each[: size // 2] for each in rows])
