@@ -1,13 +1,21 @@
 """Checkpoint folders, of KerasHub or Hugging Face, to encoders."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from tfimportance._checks import InputError, fail
 from tfimportance.encoding.backbone import BackboneEncoder
 from tfimportance.encoding.pooling import POOLINGS
 from tfimportance.encoding.post_norm import is_post_norm
+
+_WEIGHTS = "model.safetensors"
 
 
 def load_checkpoint(
@@ -30,7 +38,11 @@ def load_checkpoint(
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     given = {key: value for key, value in settings.items() if value is not None}
     found = _sentence_settings(argument, folder, given)
-    backbone, tokenizer = _read(argument, folder, dtype)
+    try:
+        with _as_saved_with_head(folder, config.get("model_type")) as whole:
+            backbone, tokenizer = _read(whole, dtype)
+    except Exception as error:  # each converter and file format has its own
+        raise unreadable(argument, folder, error) from error
     return BackboneEncoder(
         backbone,
         tokenizer,
@@ -41,20 +53,59 @@ def load_checkpoint(
     )
 
 
-def _read(argument: str, folder: Path, dtype: str) -> tuple[Any, Any]:
+def _read(folder: Path, dtype: str) -> tuple[Any, Any]:
     """Returns KerasHub's backbone and tokenizer."""
     import keras_hub  # slow to import, and only needed here
 
-    try:
-        load = keras_hub.models.Backbone.from_preset
-        backbone = load(str(folder), dtype=dtype)
-        if is_post_norm(backbone) and dtype != "float32":
-            # It keeps norms and embeddings in float32.
-            backbone = load(str(folder), dtype="float32")
-        tokenizer = keras_hub.models.Tokenizer.from_preset(str(folder))
-    except Exception as error:  # each converter and file format has its own
-        raise unreadable(argument, folder, error) from error
-    return backbone, tokenizer
+    load = keras_hub.models.Backbone.from_preset
+    backbone = load(str(folder), dtype=dtype)
+    if is_post_norm(backbone) and dtype != "float32":
+        # It keeps norms and embeddings in float32.
+        backbone = load(str(folder), dtype="float32")
+    if type(backbone) is keras_hub.models.RobertaBackbone:
+        _add_segment(backbone, folder / _WEIGHTS)
+    return backbone, keras_hub.models.Tokenizer.from_preset(str(folder))
+
+
+@contextmanager
+def _as_saved_with_head(folder: Path, family: object) -> Iterator[Path]:
+    """Yields a folder whose weights have the names that KerasHub asks for.
+
+    Of these families it knows models with a head only: their names begin with
+    the family's. Sentence models are saved without.
+    """
+    file = folder / _WEIGHTS
+    if family not in ("roberta", "distilbert") or not file.exists():
+        yield folder
+        return
+    with safe_open(file, "numpy") as weights:
+        if any(name.startswith(f"{family}.") for name in weights.keys()):  # noqa: SIM118
+            yield folder
+            return
+    with TemporaryDirectory() as scratch:
+        for path in folder.iterdir():
+            if path != file:
+                (Path(scratch) / path.name).symlink_to(path.resolve())
+        save_file(
+            {f"{family}.{key}": each for key, each in load_file(file).items()},
+            Path(scratch) / _WEIGHTS,
+        )
+        yield Path(scratch)
+
+
+def _add_segment(backbone: Any, file: Path) -> None:
+    """Adds the one segment of a RoBERTa to its positions.
+
+    KerasHub leaves it out: zero in the published model, not so after
+    fine-tuning.
+    """
+    key = "roberta.embeddings.token_type_embeddings.weight"
+    if not file.exists():
+        return
+    with safe_open(file, "numpy") as weights:
+        if key in weights.keys():  # noqa: SIM118
+            positions = backbone.embeddings.position_embedding
+            positions.position_embeddings.assign_add(weights.get_tensor(key))
 
 
 def unreadable(argument: str, folder: Path, error: Exception) -> InputError:
