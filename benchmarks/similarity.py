@@ -44,6 +44,7 @@ from tfimportance.importance.tiles import (
     BLOCK,
     SAMPLE_TILE,
     TARGET_TILE,
+    target_tile,
     tile_targets,
 )
 
@@ -152,7 +153,7 @@ def bare_product(x: Array, t: Array) -> Callable[[], Any]:
     """Returns the bare product of all pairs of tiles."""
     left, right = (
         [tf.constant(rows[i : i + tile]) for i in range(0, len(rows), tile)]
-        for rows, tile in ((x, SAMPLE_TILE), (t, TARGET_TILE))
+        for rows, tile in ((x, SAMPLE_TILE), (t, target_tile(t.shape[1])))
     )
 
     @tf.function

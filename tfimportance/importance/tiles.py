@@ -6,10 +6,11 @@ import numpy as np
 
 from tfimportance._checks import Array
 
-# Samples and (at most) targets in one tile. Large enough that the matrix
-# product runs at full speed; the product of two tiles (4 MiB) is still in the
-# last cache when the fold reads it. Sums run down its columns: were a row a
-# power of two long, a column would fall into one set of the first cache.
+# Samples and targets in one tile (`target_tile` may double the targets). Large
+# enough that the matrix product runs at full speed; the product of two tiles
+# (4 or 8 MiB) is still in the last cache when the fold reads it. Sums run down
+# its columns: were a row a power of two long, a column would fall into one set
+# of the first cache.
 SAMPLE_TILE = 1040
 TARGET_TILE = 1024
 
@@ -43,10 +44,11 @@ def tile_targets(
     weight: Array | None = None,
     row: Array | None = None,
     group: Array | None = None,
-    tile: int = TARGET_TILE,
+    tile: int | None = None,
 ) -> TargetTiles:
     """Returns `(num_targets, embedding_dim)` vectors as tiles."""
     count = len(vectors)
+    tile = target_tile(vectors.shape[1]) if tile is None else tile
     weight = np.ones(count) if weight is None else weight
     row = np.full(count, -1) if row is None else row
     group = np.zeros(count, np.int64) if group is None else group
@@ -65,6 +67,13 @@ def tile_targets(
         ),
         num_groups=len(members),
     )
+
+
+def target_tile(embedding_dim: int) -> int:
+    """Returns how many targets one tile holds at most."""
+    # The longer the product, the less the fold waits for memory, and the more
+    # it helps to prepare the samples for fewer products.
+    return TARGET_TILE if embedding_dim < 128 else 2 * TARGET_TILE
 
 
 def _even_tile(count: int, largest: int) -> int:
