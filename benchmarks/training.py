@@ -6,12 +6,10 @@
 The data are the bundled reviews under the static encoder, label: recommended.
 Two models: the dense head on embeddings, whose step is so short that every
 overhead shows, and a token model (embedding, two convolutions), whose step is
-long. A round trains every way once, in an order of
-chance, and gives its median epoch
-without the first one, which compiles; the table has the medians over rounds
-of the ratio to uniform in the same round, so that a busy machine disturbs all
-ways alike. Steps of a curriculum or of refreshed weights cost what others do;
-a top-k epoch has half of the steps.
+long. A round trains every way once, in an order of chance, and gives its
+median epoch without the first one, which compiles. The table has the medians
+over rounds of the ratio to uniform in the same round, so that a busy machine
+disturbs all ways alike. A top-k epoch has half of the steps.
 """
 
 import argparse

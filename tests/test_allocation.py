@@ -22,6 +22,7 @@ from tfimportance.allocation import (
     describe,
     sets_step_size,
 )
+from tfimportance.allocation.spending import systematic_counts
 
 rng = np.random.default_rng(23)
 N = 211
@@ -136,6 +137,25 @@ def test_repetitions_are_due_rounded_and_the_class_mix_stays(per_label):
         times += count / 400
     error = np.sqrt(np.maximum((due % 1) * (1 - due % 1), 1e-4) / 400)
     assert np.max(np.abs(times - due) / error) < 5
+
+
+def test_rounding_is_fair_over_all_offsets():
+    due = np.array([0.3, 1.2, 0.05, 2.0, 0.45])
+    counts = [systematic_counts(due, (i + 0.5) / 1000) for i in range(1000)]
+    assert np.mean(counts, axis=0) == pytest.approx(due, abs=1e-3)
+    assert np.unique(np.sum(counts, axis=1)).tolist() == [4]
+
+
+def test_a_draw_uses_all_offsets():
+    """Two rows of half a place each come in either order of chance."""
+    weight, label = np.array([0.7, 1.3]), np.zeros(2, int)
+    plan = Repeat(floor=0).plan
+    second = [
+        np.sum(plan(epoch_of(i, weight=weight, label=label)).rows)
+        for i in range(500)
+    ]
+    # 0, 1 or 1, 1: the second comes twice in three draws of ten.
+    assert np.mean(np.array(second) == 2) == pytest.approx(0.3, abs=0.07)
 
 
 def test_the_same_seed_and_epoch_give_the_same_repetitions():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -16,6 +17,7 @@ from tfimportance import (
     dense_head,
     fit,
 )
+from tfimportance.cli import main
 
 rng = np.random.default_rng(41)
 N = 60
@@ -429,3 +431,21 @@ def test_epochs_of_different_size_are_refused():
 def test_a_selection_without_weights_is_refused_before_training():
     with pytest.raises(InputError, match="sample_weight=None"):
         fit(logistic(SGD(0.1)), X, Y, allocation="top_k")
+
+
+def test_the_command_takes_the_words(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"text": [f"word{i}" for i in range(N)], "y": Y})
+    frame.to_csv("rows.csv", index=False)
+    weights = pd.DataFrame({"id": np.arange(N), "sample_weight": WEIGHT})
+    weights.to_parquet("weights.parquet")
+    given = ["rows.csv", "--validation", "rows.csv", "--epochs", "1"]
+    given += ["--text", "text", "--label", "y", "--output", "model"]
+    words = ["--allocation", "top_k", "weight"]
+    assert main(["fit", *given, *words]) == 2
+    assert "sample_weight=None" in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
+    assert main(["fit", *given, *words, "--weights", "weights.parquet"]) == 0
+    assert "AUC" in capsys.readouterr().out
+    assert main(["fit", *given, "--allocation", "topk"]) == 2
+    assert "Did you mean 'top_k'" in capsys.readouterr().err

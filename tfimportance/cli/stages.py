@@ -47,6 +47,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         weights=arguments.weights,
         encoder=arguments.encoder,
         fields=arguments.fields,
+        allocation=arguments.allocation,
         epochs=arguments.epochs,
         seed=arguments.seed,
     )
@@ -100,6 +101,14 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
     )
     data_options(parser, label_required=True)
     parser.add_argument("--weights", help="file that `score` wrote")
+    parser.add_argument(
+        "--allocation",
+        nargs="+",
+        default=["weight"],
+        metavar="WORD",
+        help="how weights act: weight, top_k, repeat, learning_rate or "
+        "curriculum; several act one after the other",
+    )
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", required=True, help="folder to write")
