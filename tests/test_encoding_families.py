@@ -205,7 +205,7 @@ FAMILIES = {
 }
 
 
-SLOW = {electra, llama3, mistral, qwen}  # kin of others
+SLOW = {electra, llama3, mistral, qwen, roberta}  # kin of others
 
 
 @pytest.fixture(

@@ -51,6 +51,13 @@ def bert_weights():
 
 def bert(w, pieces):
     """The mean token state of a BERT in float64 NumPy."""
+    return mean_state(
+        w, [VOCABULARY.index(p) for p in ["[CLS]", *pieces, "[SEP]"]]
+    )
+
+
+def mean_state(w, ids, *, skipped=0, epsilon=1e-12):
+    """As above, of ids; RoBERTa skips two positions."""
     w = {name: value.astype(np.float64) for name, value in w.items()}
 
     def dense(name, x):
@@ -58,12 +65,12 @@ def bert(w, pieces):
 
     def norm(name, x):
         x = x - x.mean(1, keepdims=True)
-        x /= np.sqrt((x**2).mean(1, keepdims=True) + 1e-12)
+        x /= np.sqrt((x**2).mean(1, keepdims=True) + epsilon)
         return x * w[f"{name}.weight"] + w[f"{name}.bias"]
 
-    ids = [VOCABULARY.index(p) for p in ["[CLS]", *pieces, "[SEP]"]]
     x = w["embeddings.word_embeddings.weight"][ids]
-    x = x + w["embeddings.position_embeddings.weight"][: len(ids)]
+    positions = w["embeddings.position_embeddings.weight"][skipped:]
+    x = x + positions[: len(ids)]
     x = x + w["embeddings.token_type_embeddings.weight"][0]
     x = norm("embeddings.LayerNorm", x)
     for i in range(DEPTH):

@@ -94,7 +94,7 @@ def _as_saved_with_head(folder: Path, family: object) -> Iterator[Path]:
 
 
 def _add_segment(backbone: Any, file: Path) -> None:
-    """Adds the one segment of a RoBERTa to its positions.
+    """Adds the first segment of a RoBERTa to its positions.
 
     KerasHub leaves it out: zero in the published model, not so after
     fine-tuning.
@@ -105,7 +105,7 @@ def _add_segment(backbone: Any, file: Path) -> None:
     with safe_open(file, "numpy") as weights:
         if key in weights.keys():  # noqa: SIM118
             positions = backbone.embeddings.position_embedding
-            positions.position_embeddings.assign_add(weights.get_tensor(key))
+            positions.position_embeddings.assign_add(weights.get_tensor(key)[0])
 
 
 def unreadable(argument: str, folder: Path, error: Exception) -> InputError:
