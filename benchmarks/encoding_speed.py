@@ -155,8 +155,10 @@ def backbone(checkpoint: Path, quick: bool) -> None:
     _speed_table(seconds, values, len(texts), "tfimportance, float32")
 
 
-_ABSENT = {"sentence-transformers, int8", "OpenVINO, int8"} | {
-    "ONNX Runtime, bfloat16"
+_ABSENT = {
+    "sentence-transformers, int8",
+    "OpenVINO, int8",
+    "ONNX Runtime, bfloat16",
 }
 
 
@@ -169,11 +171,9 @@ def _speed_table(
         name: _importance(each) for name, each in values.items() if each.size
     }
     for name, each in seconds.items():
-        rank = (
-            ""
-            if name not in scores
-            else (f"{spearmanr(scores[name], scores[ours]).statistic:.5f}")
-        )
+        rank = ""
+        if name in scores:
+            rank = f"{spearmanr(scores[name], scores[ours]).statistic:.5f}"
         share = seconds["bare products"] / each
         print(f"| {name} | {count / each:,.0f} | {share:.2f} | {rank} |")
     print(f"\nSpearman of the importances to those of {ours}.")
