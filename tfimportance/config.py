@@ -17,6 +17,10 @@ from tfimportance._checks import (
 )
 
 EXAMPLES = Path(__file__).parent / "examples"
+_SCORES = (
+    *("mode", "reference", "reduction", "scale", "clip", "center"),
+    *("effective_fraction", "within_label"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,11 @@ class RunConfig:
         target_rows: Labelled target rows that the importance compares with.
         validation_rows: Further target rows that stop the training and choose
             the better model.
+        strategy: What the importance weights are: `auto` (see
+            `choose_weights`), another of `STRATEGIES`, or `scores`, made of
+            the eight settings that follow `compare`. `auto:repeat` and the
+            like add an allocation; see `fit`.
+        compare: Further strategies to train and to report on.
         mode: `label_signed`, `similarity` or `auto`; see `importance_scores`.
         reference: `target`, `pool`, `both` or `auto`; see `importance_scores`.
         reduction: How similarities become one score; see `importance_scores`.
@@ -77,6 +86,8 @@ class RunConfig:
     encoder: str | Mapping[str, Any] = "static"
     target_rows: int = 300
     validation_rows: int = 300
+    strategy: str = "auto"
+    compare: tuple[str, ...] = ()
     mode: str = "auto"
     reference: str = "auto"
     reduction: str = "mean"
@@ -96,6 +107,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         text = (self.text,) if isinstance(self.text, str) else tuple(self.text)
         object.__setattr__(self, "text", text)
+        names = self.compare
+        names = (names,) if isinstance(names, str) else tuple(names)
+        object.__setattr__(self, "compare", names)
         if Path(self.name).name != self.name or self.name.startswith("."):
             raise fail(
                 "`name` must be a plain folder name.", f"name={self.name!r}"
@@ -113,6 +127,22 @@ class RunConfig:
         check_number(
             "effective_fraction", self.effective_fraction, above=0, at_most=1
         )
+        self._check_scores()
+
+    def _check_scores(self) -> None:
+        """Raises for settings of the scores that would have no effect."""
+        if self.strategy.partition(":")[0] == "scores":
+            return
+        default = {field.name: field.default for field in fields(self)}
+        for name in _SCORES:
+            value = getattr(self, name)
+            if value != default[name]:
+                raise fail(
+                    f"`{name}` must be left out with "
+                    f"strategy={self.strategy!r}, which does not use it.",
+                    f"{name}={value!r}",
+                    "Set `strategy: scores`.",
+                )
 
     @classmethod
     def load(
@@ -133,7 +163,14 @@ class RunConfig:
         if not path.exists() and (EXAMPLES / f"{source}.yaml").exists():
             path = EXAMPLES / f"{source}.yaml"
         check_file("config", path)
-        return cls.from_dict({**_read(path), **_overrides(overrides)})
+        return cls.with_overrides(_read(path), overrides)
+
+    @classmethod
+    def with_overrides(
+        cls, settings: Mapping[str, Any], overrides: Sequence[str]
+    ) -> "RunConfig":
+        """Returns the configuration of a mapping, then of `key=value`."""
+        return cls.from_dict({**settings, **_overrides(overrides)})
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "RunConfig":
@@ -161,7 +198,11 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the settings as plain values for YAML and JSON."""
-        return {**asdict(self), "text": list(self.text)}
+        return {
+            **asdict(self),
+            "text": list(self.text),
+            "compare": list(self.compare),
+        }
 
 
 def _read(path: Path) -> dict[str, Any]:

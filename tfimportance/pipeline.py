@@ -1,6 +1,6 @@
 """The whole chain: labelled text in, weights, comparison and model out.
 
-load -> encode -> score -> weight -> fit (uniform | importance)
+load -> encode -> weigh -> fit (uniform | importance | ...)
      -> evaluate -> choose -> export -> report
 """
 
@@ -9,7 +9,7 @@ import logging
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,16 @@ from tfimportance.config import RunConfig
 from tfimportance.data import Examples, load_examples, split_examples
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.importance import importance_scores
+from tfimportance.reliability import Choice
 from tfimportance.report import write_report
 from tfimportance.serving import TargetSet, export
 from tfimportance.stages import weights_frame
+from tfimportance.strategies import (
+    Material,
+    Recipe,
+    check_strategy,
+    recipe,
+)
 from tfimportance.weighting import SampleWeight, to_sample_weight
 
 _log = logging.getLogger(__name__)
@@ -60,10 +67,11 @@ class RunResult:
 def run(config: RunConfig) -> RunResult:
     """Runs the whole chain and publishes report, weights and model.
 
-    The pool trains a dense head on the embeddings, once with uniform weights
-    and once with importance weights for every seed. Labelled target rows are
-    split in three that never mix: those the importance compares with, those
-    that stop the training and choose between the two, and those reported on.
+    The pool trains a dense head on the embeddings for every seed: once with
+    uniform weights, once with importance weights and once by every strategy
+    of `compare`. Labelled target rows are split in three that never mix: those
+    that make the weights, those that stop the training and choose among the
+    strategies, and those reported on.
     The same configuration gives the same figures.
 
     Args:
@@ -77,6 +85,9 @@ def run(config: RunConfig) -> RunResult:
     saved_model = Path(config.saved_models) / config.name
     check_writable("output", output)
     check_writable("saved_models", saved_model)
+    for name in (config.strategy, *config.compare):
+        if name.partition(":")[0] != "scores":
+            check_strategy(name)
     parts = load_parts(config)
     encoder = load_encoder(config.encoder)
     with staged_folder(output, "metrics.json") as stage:
@@ -84,14 +95,11 @@ def run(config: RunConfig) -> RunResult:
             name: encode(encoder, part, fields=config.fields)
             for name, part in parts.items()
         }
-        importance = _score(config, parts, features)
-        weight = to_sample_weight(
-            importance,
-            effective_fraction=config.effective_fraction,
-            labels=parts["pool"].label if config.within_label else None,
-        )
-        comparison = _compare(config, parts, features, weight)
-        metrics = _metrics(config, parts, weight, comparison)
+        recipes = _recipes(config, parts, features)
+        made = recipes["importance"]
+        importance, weight = _shown(made, len(parts["pool"]))
+        comparison = _compare(config, parts, features, recipes)
+        metrics = _metrics(config, parts, made, weight, comparison)
         model = export(
             comparison.best.model,
             encoder,
@@ -103,6 +111,7 @@ def run(config: RunConfig) -> RunResult:
         )
         metrics["model"] = str(model)
         try:
+            comparison.to_frame().to_csv(stage / "comparison.csv", index=False)
             _write(stage, config, metrics, parts["pool"], importance, weight)
         except BaseException:
             shutil.rmtree(model)  # a model whose report failed is not served
@@ -185,16 +194,42 @@ def _without_groups(pool: Examples, unseen: Sequence[Examples]) -> Examples:
     return pool.take(~leaks)
 
 
-def _score(
+def _recipes(
     config: RunConfig,
     parts: Mapping[str, Examples],
     features: Mapping[str, Array],
-) -> Array:
-    return importance_scores(
+) -> dict[str, Recipe]:
+    """Returns what is trained, by name; `importance` is the run's own."""
+    pool, target = parts["pool"], parts["target"]
+    material = Material(
         features["pool"],
+        pool.labels,
         features["target"],
-        labels=parts["pool"].label,
-        target_labels=parts["target"].label,
+        target.labels,
+        pool.group,
+        target.group,
+        config.seed,
+    )
+    own = config.strategy.partition(":")[0]
+    known = {"scores": _scored(config, material)} if own == "scores" else {}
+    for name in (config.strategy, *config.compare):
+        base = name.partition(":")[0]
+        if base not in known:
+            known[base] = recipe(base, material)
+    return {
+        "uniform": Recipe(),
+        "importance": recipe(config.strategy, material, known),
+        **{name: recipe(name, material, known) for name in config.compare},
+    }
+
+
+def _scored(config: RunConfig, material: Material) -> Recipe:
+    """Returns the weights that the settings of the configuration give."""
+    score = importance_scores(
+        material.pool,
+        material.target,
+        labels=material.label,
+        target_labels=material.target_label,
         mode=config.mode,
         reference=config.reference,
         reduction=config.reduction,
@@ -202,6 +237,24 @@ def _score(
         clip=config.clip,
         center=config.center,
     )
+    weight = to_sample_weight(
+        score,
+        effective_fraction=config.effective_fraction,
+        labels=material.label if config.within_label else None,
+    )
+    return Recipe(weight, score=score)
+
+
+def _shown(made: Recipe, count: int) -> tuple[Array, SampleWeight]:
+    """Returns a recipe's scores and weights; without any, all are equal."""
+    weight = np.ones(count, np.float32)
+    if made.sample_weight is not None:
+        weight = np.asarray(made.sample_weight, np.float32)
+        weight = weight / weight.mean()
+    score = np.zeros(count) if made.score is None else made.score
+    result = weight.view(SampleWeight)
+    result.clipped_fraction = getattr(made.score, "clipped_fraction", 0.0)
+    return np.asarray(score), result
 
 
 def _targets(
@@ -241,15 +294,17 @@ def _compare(
     config: RunConfig,
     parts: Mapping[str, Examples],
     features: Mapping[str, Array],
-    weight: SampleWeight,
+    recipes: Mapping[str, Recipe],
 ) -> Comparison:
     roles = {"train": "pool", "validation": "validation", "test": "test"}
+    if any(made.rows == "target" for made in recipes.values()):
+        roles["target"] = "target"
     return compare(
         {
             role: Part(features[name], parts[name].labels, parts[name].group)
             for role, name in roles.items()
         },
-        {"uniform": None, "importance": weight},
+        recipes,
         seeds=range(config.seed, config.seed + config.seeds),
         epochs=config.epochs,
         batch_size=config.batch_size,
@@ -260,11 +315,13 @@ def _compare(
 def _metrics(
     config: RunConfig,
     parts: Mapping[str, Examples],
+    made: Recipe,
     weight: SampleWeight,
     comparison: Comparison,
 ) -> dict[str, Any]:
     difference, interval = comparison.difference("importance")
-    return {
+    found = comparison.to_dict()
+    metrics = {
         "name": config.name,
         "versions": _versions(),
         "config": config.to_dict(),
@@ -282,15 +339,27 @@ def _metrics(
             "largest_share": weight.largest_share,
             "clipped_fraction": float(weight.clipped_fraction),
         },
-        "strategies": {
-            name: comparison.figures(name) for name in comparison.trained
-        },
+        "strategies": found["strategies"],
         "comparison": {
             "test_roc_auc_difference": difference,
             "interval": list(interval),
             "verdict": verdict(interval),
-            "chosen": comparison.chosen,
+            "chosen": found["chosen"],
+            "statement": found["statement"],
+            "evidence": found["evidence"],
         },
+    }
+    if made.choice is not None:
+        metrics["choice"] = _choice(made.choice)
+    return metrics
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    """Returns how the weights were chosen, as JSON holds it."""
+    return {
+        "candidates": [asdict(each) for each in choice.candidates],
+        "flip_rate": list(choice.reliability.flip_rate),
+        "opinion_weight": choice.reliability.opinion_weight,
     }
 
 

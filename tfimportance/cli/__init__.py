@@ -1,6 +1,7 @@
 """The command line: one parser and one small function for each command.
 
 chain.py     run, datasets
+comparing.py compare
 stages.py    score, fit, evaluate
 diagnosis.py explain, review
 serving.py   export
@@ -14,10 +15,18 @@ import sys
 from collections.abc import Sequence
 
 from tfimportance import __version__
-from tfimportance.cli import chain, diagnosis, encoding, serving, stages
+from tfimportance.cli import (
+    chain,
+    comparing,
+    diagnosis,
+    encoding,
+    serving,
+    stages,
+)
 
 _COMMANDS = {
     **chain.COMMANDS,
+    **comparing.COMMANDS,
     **stages.COMMANDS,
     **diagnosis.COMMANDS,
     **serving.COMMANDS,

@@ -47,12 +47,15 @@ def columns(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def data_options(
-    parser: argparse.ArgumentParser, *, label_required: bool
+    parser: argparse.ArgumentParser,
+    *,
+    label_required: bool,
+    text_required: bool = True,
 ) -> None:
     """Adds the options that say how a file becomes embeddings."""
     parser.add_argument(
         "--text",
-        required=True,
+        required=text_required,
         nargs="+",
         metavar="COLUMN",
         help="the text columns",
