@@ -19,6 +19,7 @@ class Problem:
         target_features: Embeddings of the target, (num_targets, dim).
         target_label: Labels of the target, (num_targets,) 0 or 1, trusted.
         target_group: Group of each target, such as its query, or None.
+        group: Group of each sample, such as its query, or None.
         seed: Whatever a method draws, it draws from this.
     """
 
@@ -27,6 +28,7 @@ class Problem:
     target_features: Array
     target_label: Array
     target_group: Array | None = None
+    group: Array | None = None
     seed: int = 0
 
     def __len__(self) -> int:
