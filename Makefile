@@ -3,7 +3,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test lint format bench clean
+.PHONY: run test lint format bench bench-quality clean
 
 run: .venv/installed  ## the main job on bundled data, to a report and a model
 	$(BIN)/tfimportance run examples/reviews.yaml
@@ -24,6 +24,10 @@ bench: .venv/installed-dev  ## every benchmark table; takes long
 	$(BIN)/python benchmarks/encoding.py
 	$(BIN)/python benchmarks/similarity.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/training.py
+
+bench-quality: .venv/installed-dev  ## every method beside its peers; 20 minutes
+	$(BIN)/python benchmarks/quality.py
 
 .venv/installed: setup.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'
