@@ -75,6 +75,7 @@ ALLOWED = {
         "evaluation",
         "importance",
         "serving",
+        "strategies",
         "training",
         "weighting",
     },

@@ -97,7 +97,7 @@ def run(config: RunConfig) -> RunResult:
         }
         recipes = _recipes(config, parts, features)
         made = recipes["importance"]
-        importance, weight = _shown(made, len(parts["pool"]))
+        importance, weight = made.shown(len(parts["pool"]))
         comparison = _compare(config, parts, features, recipes)
         metrics = _metrics(config, parts, made, weight, comparison)
         model = export(
@@ -243,18 +243,6 @@ def _scored(config: RunConfig, material: Material) -> Recipe:
         labels=material.label if config.within_label else None,
     )
     return Recipe(weight, score=score)
-
-
-def _shown(made: Recipe, count: int) -> tuple[Array, SampleWeight]:
-    """Returns a recipe's scores and weights; without any, all are equal."""
-    weight = np.ones(count, np.float32)
-    if made.sample_weight is not None:
-        weight = np.asarray(made.sample_weight, np.float32)
-        weight = weight / weight.mean()
-    score = np.zeros(count) if made.score is None else made.score
-    result = weight.view(SampleWeight)
-    result.clipped_fraction = getattr(made.score, "clipped_fraction", 0.0)
-    return np.asarray(score), result
 
 
 def _targets(

@@ -15,6 +15,12 @@ from tfimportance.encoding import encode, load_encoder
 from tfimportance.evaluation import Evaluation, evaluate
 from tfimportance.importance import importance_scores
 from tfimportance.serving import TargetSet, export
+from tfimportance.strategies import (
+    Material,
+    Recipe,
+    check_strategy,
+    recipe,
+)
 from tfimportance.training import FitResult, dense_head
 from tfimportance.training import fit as fit_model
 from tfimportance.weighting import SampleWeight, to_sample_weight
@@ -28,7 +34,7 @@ def score_files(
     columns: dict[str, Any],
     encoder: str = "static",
     fields: str = "auto",
-    effective_fraction: float = 0.85,
+    strategy: str = "scores",
     **options: Any,
 ) -> SampleWeight:
     """Writes `id`, `label`, `importance` and `sample_weight` of every row.
@@ -40,27 +46,65 @@ def score_files(
         columns: What `load_examples` takes: `text`, `label`, `id`, ...
         encoder: What `load_encoder` takes.
         fields: How text columns become one embedding; see `encode`.
-        effective_fraction: See `to_sample_weight`.
-        **options: Of `importance_scores`.
+        strategy: `scores`, or one of `STRATEGIES`, which need labels.
+        **options: With `scores`: those of `importance_scores`, and the
+            `effective_fraction` of `to_sample_weight`.
 
     Raises:
         InputError: The data or an option cannot be used; nothing is written.
     """
     check_writable("output", Path(output).parent)
+    if strategy != "scores":
+        _check_alone(strategy, options)
     train = load_examples(pool, **columns)
     traffic = load_examples(target, **{**columns, "id": None})
     model = load_encoder(encoder)
-    importance = importance_scores(
-        encode(model, train, fields=fields),
-        encode(model, traffic, fields=fields),
-        labels=train.label,
-        target_labels=traffic.label,
-        **options,
-    )
-    weight = to_sample_weight(importance, effective_fraction=effective_fraction)
+    x, t = (encode(model, rows, fields=fields) for rows in (train, traffic))
+    if strategy == "scores":
+        made = _scored(x, t, train, traffic, **options)
+    else:
+        made = recipe(
+            strategy,
+            Material(
+                x,
+                train.labels,
+                t,
+                traffic.labels,
+                train.group,
+                traffic.group,
+            ),
+        )
+    importance, weight = made.shown(len(train))
     with staged_file(output) as stage:
         weights_frame(train, importance, weight).to_parquet(stage, index=False)
     return weight
+
+
+def _check_alone(strategy: str, options: dict[str, Any]) -> None:
+    check_strategy(strategy)
+    for name, value in options.items():
+        raise fail(
+            f"`{name}` must be left out with strategy={strategy!r}, which does "
+            "not use it.",
+            f"{name}={value!r}",
+            "Choose strategy='scores'.",
+        )
+
+
+def _scored(
+    x: Array,
+    t: Array,
+    train: Examples,
+    traffic: Examples,
+    *,
+    effective_fraction: float = 0.85,
+    **options: Any,
+) -> Recipe:
+    score = importance_scores(
+        x, t, labels=train.label, target_labels=traffic.label, **options
+    )
+    weight = to_sample_weight(score, effective_fraction=effective_fraction)
+    return Recipe(weight, score=score)
 
 
 def weights_frame(

@@ -16,7 +16,7 @@ from tfimportance.allocation import allocation_of
 from tfimportance.importance import importance_scores
 from tfimportance.reliability import Choice, choose_weights
 from tfimportance.reliability.learners import out_of_fold
-from tfimportance.weighting import to_sample_weight
+from tfimportance.weighting import SampleWeight, to_sample_weight
 
 _EFFECTIVE = 0.6  # of the fixed strategies: what gains most on wrong labels
 
@@ -61,6 +61,17 @@ class Recipe:
     rows: str = "pool"
     score: Array | None = None
     choice: Choice | None = None
+
+    def shown(self, num_samples: int) -> tuple[Array, SampleWeight]:
+        """Returns scores and weights of mean 1; without any, all are equal."""
+        weight = np.ones(num_samples, np.float32)
+        if self.sample_weight is not None:
+            weight = np.asarray(self.sample_weight, np.float32)
+            weight = weight / weight.mean()
+        score = np.zeros(num_samples) if self.score is None else self.score
+        result = weight.view(SampleWeight)
+        result.clipped_fraction = getattr(self.score, "clipped_fraction", 0.0)
+        return np.asarray(score), result
 
 
 Strategy = Callable[[Material], Recipe]

@@ -24,9 +24,12 @@ def _score(arguments: argparse.Namespace) -> None:
         columns=columns(arguments),
         encoder=arguments.encoder,
         fields=arguments.fields,
-        effective_fraction=arguments.effective_fraction,
-        mode=arguments.mode,
-        scale=arguments.scale,
+        strategy=arguments.strategy,
+        **{
+            name: value
+            for name in ("effective_fraction", "mode", "scale")
+            if (value := getattr(arguments, name)) is not None
+        },
     )
     say(
         f"{arguments.output}: {len(weight)} rows worth "
@@ -76,18 +79,23 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", help="file of target rows")
     data_options(parser, label_required=False)
     parser.add_argument(
-        "--mode",
-        default="auto",
-        help="label_signed, similarity, or auto: signed where labels are",
+        "--strategy",
+        default="scores",
+        help="scores: sinh similarities, with the next three options; auto: "
+        "what labelled target rows speak for; or another strategy of compare",
     )
     parser.add_argument(
-        "--scale", type=float, default=4.0, help="factor before sinh"
+        "--mode",
+        help="label_signed, similarity, or auto (default): signed where "
+        "labels are",
+    )
+    parser.add_argument(
+        "--scale", type=float, help="factor before sinh (default 4)"
     )
     parser.add_argument(
         "--effective-fraction",
         type=float,
-        default=0.85,
-        help="share of the rows that the weighted data is worth",
+        help="share of the rows that the weighted data is worth (default 0.85)",
     )
     parser.add_argument("--output", required=True, help="Parquet file to write")
 
