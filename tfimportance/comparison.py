@@ -186,7 +186,12 @@ class Comparison:
             "statement": self.statement(),
             "strategies": {name: self.figures(name) for name in self.trained},
             "evidence": {
-                name: asdict(found) for name, found in self.evidence().items()
+                name: {
+                    **asdict(found),
+                    "interval": list(found.interval),
+                    "bootstrap_interval": list(found.bootstrap_interval),
+                }
+                for name, found in self.evidence().items()
             },
         }
 

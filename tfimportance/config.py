@@ -53,7 +53,7 @@ class RunConfig:
             `choose_weights`), another of `STRATEGIES`, or `scores`, made of
             the eight settings that follow `compare`. `auto:repeat` and the
             like add an allocation; see `fit`.
-        compare: Further strategies to train and to report on.
+        compare: Further strategies to train and to report on, likewise.
         mode: `label_signed`, `similarity` or `auto`; see `importance_scores`.
         reference: `target`, `pool`, `both` or `auto`; see `importance_scores`.
         reduction: How similarities become one score; see `importance_scores`.
@@ -131,7 +131,8 @@ class RunConfig:
 
     def _check_scores(self) -> None:
         """Raises for settings of the scores that would have no effect."""
-        if self.strategy.partition(":")[0] == "scores":
+        trained = (self.strategy, *self.compare)
+        if "scores" in {str(name).partition(":")[0] for name in trained}:
             return
         default = {field.name: field.default for field in fields(self)}
         for name in _SCORES:

@@ -86,8 +86,7 @@ def run(config: RunConfig) -> RunResult:
     check_writable("output", output)
     check_writable("saved_models", saved_model)
     for name in (config.strategy, *config.compare):
-        if name.partition(":")[0] != "scores":
-            check_strategy(name)
+        check_strategy(name, ["scores"])
     parts = load_parts(config)
     encoder = load_encoder(config.encoder)
     with staged_folder(output, "metrics.json") as stage:
@@ -210,12 +209,14 @@ def _recipes(
         target.group,
         config.seed,
     )
-    own = config.strategy.partition(":")[0]
-    known = {"scores": _scored(config, material)} if own == "scores" else {}
+    known: dict[str, Recipe] = {}
     for name in (config.strategy, *config.compare):
         base = name.partition(":")[0]
         if base not in known:
-            known[base] = recipe(base, material)
+            scored = base == "scores"
+            known[base] = (
+                _scored(config, material) if scored else recipe(base, material)
+            )
     return {
         "uniform": Recipe(),
         "importance": recipe(config.strategy, material, known),

@@ -5,7 +5,7 @@ rows are trained on and with which weights. `"auto:repeat"` is the strategy
 `auto` with the allocation `repeat` (see `fit`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -122,8 +122,8 @@ def small_loss(material: Material) -> Recipe:
 
 def combined(material: Material) -> Recipe:
     """Label-signed agreement with both, plus small loss, standardised."""
-    scores = (_signed(material, "both"), _log_probability(material))
-    return _tempered(sum((each / each.std() for each in scores), np.zeros(1)))
+    signed, likely = _signed(material, "both"), _log_probability(material)
+    return _tempered(signed / signed.std() + likely / likely.std())
 
 
 def auto(material: Material) -> Recipe:
@@ -171,23 +171,25 @@ def recipe(
     """Returns what the strategy of this name trains.
 
     Args:
-        name: One of `STRATEGIES`, with `:` and an allocation or without.
+        name: One of `STRATEGIES` or of `known`, with `:` and an allocation or
+            without.
         material: What the strategy looks at.
         known: Recipes by name that need not be made again.
 
     Raises:
         InputError: There is no such strategy or allocation.
     """
-    check_strategy(name)
+    known = known or {}
+    check_strategy(name, known)
     base, _, allocation = name.partition(":")
-    made = (known or {}).get(base) or STRATEGIES[base](material)
+    made = known[base] if base in known else STRATEGIES[base](material)
     return replace(made, allocation=allocation) if allocation else made
 
 
-def check_strategy(name: str) -> None:
-    """Raises unless `recipe` knows this name."""
+def check_strategy(name: str, known: Iterable[str] = ()) -> None:
+    """Raises unless `recipe` knows this name, or `known` holds it."""
     base, colon, allocation = str(name).partition(":")
-    check_choice("strategy", base, STRATEGIES)
+    check_choice("strategy", base, [*STRATEGIES, *known])
     if colon:
         allocation_of(allocation)
 

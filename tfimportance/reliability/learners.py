@@ -56,7 +56,7 @@ def folds(
     Rows of one group, such as those of one query, are in the same fold:
     else a model that knows the query would be asked about it.
     """
-    count = min(count, int(np.bincount(label).min()))
+    count = min(count, int(np.unique(label, return_counts=True)[1].min()))
     if group is not None:
         count = min(count, len(np.unique(group)))
     number = np.zeros(len(label), np.int64)
