@@ -21,8 +21,26 @@ def test_yaml_and_overrides(tmp_path):
     assert config.text == ("body",)
 
 
+def test_one_strategy_to_compare_may_stand_alone():
+    config = RunConfig.from_dict({**SETTINGS, "compare": "similarity"})
+    assert config.compare == ("similarity",)
+
+
+def test_scores_may_stand_beside_other_weights():
+    change = {"compare": ["scores:top_k"], "scale": 6.5}
+    assert RunConfig.from_dict({**SETTINGS, **change}).strategy == "auto"
+
+
 def test_round_trip_through_plain_values():
-    config = RunConfig.from_dict({**SETTINGS, "scale": 6.5, "seeds": 3})
+    config = RunConfig.from_dict(
+        {
+            **SETTINGS,
+            "strategy": "scores",
+            "compare": ["similarity", "auto:top_k"],
+            "scale": 6.5,
+            "seeds": 3,
+        }
+    )
     plain = yaml.safe_load(yaml.safe_dump(config.to_dict()))
     assert RunConfig.from_dict(plain) == config
 
@@ -46,6 +64,11 @@ def test_bundled_examples_load_by_name(path):
         ({"epochs": 2.5}, "`epochs`"),
         ({"effective_fraction": 1.1}, "`effective_fraction`"),
         ({"target_rows": 1}, "`target_rows`"),
+        ({"scale": 6.5}, "`scale` must be left out.*`strategy: scores`"),
+        (
+            {"strategy": "auto:top_k", "effective_fraction": 0.5},
+            "`effective_fraction` must be left out",
+        ),
     ],
 )
 def test_bad_settings_are_named(change, message):

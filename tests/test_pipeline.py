@@ -59,6 +59,7 @@ def settings(folder, **change):
             "target": {"department": "socks"},
             "target_rows": 60,
             "validation_rows": 60,
+            "strategy": "scores",
             "seeds": 2,
             "epochs": 2,
             "output": str(folder / "runs"),
@@ -73,9 +74,17 @@ def result(folder):
     return run(settings(folder))
 
 
+@pytest.fixture(scope="module")
+def chosen(folder):
+    """A run as it is by default, with two more strategies beside."""
+    change = {"strategy": "auto", "compare": ["auto:top_k", "target_only"]}
+    return run(settings(folder, name="chosen", **change))
+
+
 def test_files_and_figures_agree(folder, result):
     names = sorted(path.name for path in result.output.iterdir())
     assert names == [
+        "comparison.csv",
         "config.yaml",
         "metrics.json",
         "report.html",
@@ -111,6 +120,49 @@ def test_rows_whose_text_denies_their_label_weigh_less(folder, result):
     told = rows.text.str.startswith(tuple(GOOD)).astype(int)
     wrong = (told != rows.bought).to_numpy()
     assert frame.sample_weight[wrong].mean() < frame.sample_weight[~wrong].min()
+
+
+def test_chosen_weights_too_hear_the_text(folder, chosen):
+    frame = pd.read_parquet(chosen.output / "weights.parquet")
+    rows = shop(900).set_index("key").loc[frame.id]
+    told = rows.text.str.startswith(tuple(GOOD)).astype(int)
+    wrong = (told != rows.bought).to_numpy()
+    weight = frame.sample_weight
+    assert weight.mean() == pytest.approx(1, abs=1e-5)
+    assert weight[wrong].mean() < 0.9 * weight[~wrong].mean()
+
+
+def test_how_the_weights_were_chosen_is_in_the_metrics(chosen):
+    choice = chosen.metrics["choice"]
+    assert json.loads((chosen.output / "metrics.json").read_text())[
+        "choice"
+    ] == (choice)
+    assert choice["candidates"][0]["name"] == "uniform"
+    assert choice["candidates"][0]["gain"] == 0
+    shares = [each["share"] for each in choice["candidates"]]
+    assert sum(shares) == pytest.approx(1)
+    assert all(0 <= rate < 1 for rate in choice["flip_rate"])
+    assert set(choice["opinion_weight"]) == {"target", "pool", "model"}
+
+
+def test_scores_are_not_chosen(result):
+    assert "choice" not in result.metrics
+
+
+def test_every_strategy_is_a_row_of_the_comparison(result, chosen):
+    frame = pd.read_csv(result.output / "comparison.csv")
+    assert frame.strategy.tolist() == ["uniform", "importance"]
+    frame = pd.read_csv(chosen.output / "comparison.csv").set_index("strategy")
+    assert frame.index.tolist() == [
+        *("uniform", "importance", "auto:top_k", "target_only"),
+    ]
+    for name, figures in chosen.metrics["strategies"].items():
+        assert frame.roc_auc[name] == pytest.approx(figures["test"]["roc_auc"])
+    comparison = chosen.metrics["comparison"]
+    assert frame.difference["importance"] == pytest.approx(
+        comparison["test_roc_auc_difference"]
+    )
+    assert comparison["statement"].startswith("Of 3 strategies")
 
 
 def test_the_model_answers_with_strings_in(result):
@@ -189,6 +241,9 @@ def test_target_and_test_from_their_own_files(folder):
         ({"mode": "lable_signed"}, "`mode`.*label_signed"),
         ({"encoder": "sttatic"}, "sttatic"),
         ({"scale": -1.0}, "`scale`"),
+        ({"strategy": "outo"}, "`strategy`"),
+        ({"compare": ["similarity", "similarty"]}, "`strategy`.*similarity"),
+        ({"compare": ["auto:repaet"]}, "repaet"),
     ],
 )
 def test_bad_input_is_named_and_nothing_is_written(folder, change, message):
