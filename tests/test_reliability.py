@@ -1,0 +1,403 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
+
+from tfimportance import datasets, encode, load_encoder
+from tfimportance._checks import InputError
+from tfimportance.data import load_examples
+from tfimportance.reliability import choice as choosing
+from tfimportance.reliability import choose_weights, label_reliability
+from tfimportance.reliability.labels import judge, open_opinions
+from tfimportance.reliability.learners import folds, learner, out_of_fold
+from tfimportance.reliability.noise import flip_rates, true_label
+
+SETTINGS = {"group": None, "scale": 4.0, "pool_size": 512, "seed": 0}
+
+
+def made(rows, seed, dim=12, margin=0.0):
+    """Rows whose label is the sign of their first component."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, dim)).astype(np.float32)
+    x[:, 0] += margin * np.sign(x[:, 0])
+    return x, (x[:, 0] > 0).astype(int)
+
+
+def flipped(label, share, seed):
+    """The same with a share of labels turned, and which ones."""
+    wrong = np.random.default_rng(seed).random(len(label)) < share
+    return np.where(wrong, 1 - label, label), wrong
+
+
+# How often labels are wrong.
+
+
+def drawn(rows, rates, seed=0, shape=0.4):
+    rng = np.random.default_rng(seed)
+    positive = rng.beta(shape, shape, rows)
+    truth = rng.random(rows) < positive
+    wrong = rng.random(rows) < np.where(truth, rates[1], rates[0])
+    return positive, (truth ^ wrong).astype(int)
+
+
+@pytest.mark.parametrize("rates", [(0.0, 0.0), (0.3, 0.1), (0.05, 0.4)])
+def test_flip_rates_find_the_rates_that_made_the_labels(rates):
+    found = flip_rates(*drawn(60_000, rates))
+    assert found == pytest.approx(rates, abs=0.02)
+
+
+def test_flip_rates_maximise_the_posterior():
+    """Against a search that knows nothing of expectation maximisation.
+
+    The prior is a fiftieth of each true class, seen with right labels.
+    """
+    positive, label = drawn(4_000, (0.25, 0.12), seed=3)
+    found = flip_rates(positive, label)
+    false, missed = found
+    one = positive * np.where(label == 1, 1 - missed, missed)
+    zero = (1 - positive) * np.where(label == 1, false, 1 - false)
+    ones = np.sum(one / (one + zero))
+
+    def loss(log_odds):
+        false, missed = 1 / (1 + np.exp(-log_odds))
+        seen = positive * (1 - missed) + (1 - positive) * false
+        likelihood = np.sum(np.log(np.where(label == 1, seen, 1 - seen)))
+        prior = (4_000 - ones) * np.log(1 - false) + ones * np.log(1 - missed)
+        return -likelihood - 0.02 * prior
+
+    best = minimize(loss, [-1.0, -3.0], tol=1e-10).x
+    assert found == pytest.approx(1 / (1 + np.exp(-best)), abs=1e-4)
+
+
+def test_opinions_that_say_nothing_find_no_wrong_labels():
+    label = np.random.default_rng(0).integers(0, 2, 1_000)
+    assert max(flip_rates(np.full(1_000, label.mean()), label)) < 0.001
+
+
+def test_the_true_label_by_bayes():
+    """By hand: of 80 in 100 rows of class 1, 72 keep it; of 20, 6 turn."""
+    found = true_label(
+        np.array([0.8, 0.8, 0.0, 1.0]), np.array([1, 0, 1, 0]), (0.3, 0.1)
+    )
+    assert found == pytest.approx([72 / 78, 8 / 22, 0, 1])
+
+
+def test_a_label_that_cannot_be_leaves_the_opinion():
+    assert true_label(np.array([0.0]), np.array([1]), (0.0, 0.0)) == 0
+
+
+# Opinions.
+
+
+def opened(x, y, target, target_label, **change):
+    return open_opinions(
+        x,
+        target,
+        labels=y,
+        target_labels=target_label,
+        **{**SETTINGS, **change},
+    )
+
+
+def test_a_row_has_no_say_in_the_agreement_about_it():
+    x, y = made(240, 1)
+    target, target_label = made(80, 2)
+    known, rows = np.arange(80), np.arange(240)
+    before = opened(x, y, target, target_label).given(known, rows)[0]
+    for row in (0, 200):
+        turned = y.copy()
+        turned[row] = 1 - turned[row]
+        after = opened(x, turned, target, target_label).given(known, rows)[0]
+        assert after[row, :2] == pytest.approx(before[row, :2], abs=1e-5)
+        assert after[:, 0] == pytest.approx(before[:, 0], abs=1e-5)
+        others = rows != row  # on which it does have a say
+        assert np.abs(after - before)[others, 1].max() > 1e-4
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_the_model_has_not_seen_the_row_nor_its_group(size):
+    """What it says of a fold comes from a fit on the other four."""
+    x, y = made(300, 4)
+    y, _ = flipped(y, 0.2, 5)
+    target, target_label = made(40, 6)
+    group = None if size == 1 else np.arange(300) // size
+    fold = folds(y, group, 0)
+    assert len(np.unique(fold)) == 5
+    for each in np.unique(np.arange(300) // size):
+        assert len(np.unique(fold[np.arange(300) // size == each])) == 1
+    opinions = opened(x, y, target, target_label, group=group)
+    model_says = opinions.given(np.arange(40), np.arange(300))[0][:, 2]
+    middle = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    for number in range(5):
+        others, asked = fold != number, fold == number
+        model = learner(x[others] - middle, y[others])
+        expected = model.decision_function(x[asked] - middle)
+        assert model_says[asked] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_target_has_no_say_in_the_opinions_on_it():
+    x, y = made(200, 6)
+    target, target_label = made(60, 7)
+    turned = target_label.copy()
+    turned[5] = 1 - turned[5]
+    everybody = np.arange(60)
+    before, after = (
+        opened(x, y, target, label).given(everybody, np.arange(200))
+        for label in (target_label, turned)
+    )
+    assert after[1][5] == pytest.approx(before[1][5], abs=1e-5)
+    assert np.abs(after[1] - before[1]).max() > 1e-3
+    assert np.abs(after[0][:, 0] - before[0][:, 0]).max() > 1e-3
+
+
+def test_only_the_known_targets_judge():
+    x, y = made(200, 8)
+    target, target_label = made(90, 9)
+    known = np.arange(60)
+    turned = np.where(np.arange(90) < 60, target_label, 1 - target_label)
+    first, second = (
+        judge(opened(x, y, target, label), known, np.arange(200))
+        for label in (target_label, turned)
+    )
+    np.testing.assert_allclose(first.plausibility, second.plausibility)
+
+
+# Label reliability.
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    """Clothing reviews, a fifth of whose labels are turned."""
+    rows = datasets.load("womens_clothing_reviews")
+    is_target = (rows.department == "Intimate").to_numpy()
+    encoder = load_encoder("static")
+    parts = []
+    for table in (rows[~is_target][:2_000], rows[is_target][:300]):
+        examples = load_examples(
+            table, text=["title", "review"], label="recommended"
+        )
+        parts += [encode(encoder, examples), examples.labels.astype(int)]
+    x, y, target, target_label = parts
+    y, wrong = flipped(y, 0.2, 0)
+    return x, y, target, target_label, wrong
+
+
+def test_wrong_labels_are_found_at_least_as_well_as_by_small_loss(reviews):
+    x, y, target, target_label, wrong = reviews
+    found = label_reliability(x, target, labels=y, target_labels=target_label)
+    log_odds = out_of_fold(x, y, None, 0)
+    likely = np.where(y == 1, log_odds, -log_odds)
+    aucs = [
+        roc_auc_score(wrong, -score)
+        for score in (found.probability, found.plausibility, likely)
+    ]
+    assert aucs[0] > 0.85
+    assert aucs[0] > aucs[2] - 0.005
+    assert found.flip_rate[1] == pytest.approx(0.2, abs=0.08)
+
+
+def test_right_labels_of_separable_rows_are_right():
+    x, y = made(600, 10, margin=2.0)
+    target, target_label = made(150, 11, margin=2.0)
+    found = label_reliability(x, target, labels=y, target_labels=target_label)
+    assert found.probability.min() > 0.9
+    assert found.probability.mean() > 0.99
+    assert max(found.flip_rate) < 0.02
+    assert min(found.opinion_weight.values()) > 0
+
+
+def test_reliability_is_the_bayes_of_its_own_parts():
+    x, y = made(400, 12)
+    y, _ = flipped(y, 0.25, 13)
+    target, target_label = made(120, 14)
+    found = label_reliability(x, target, labels=y, target_labels=target_label)
+    q, (false, missed) = found.plausibility, found.flip_rate
+    kept = np.where(y == 1, 1 - missed, 1 - false)
+    turned = np.where(y == 1, false, missed)
+    expected = q * kept / (q * kept + (1 - q) * turned)
+    np.testing.assert_allclose(found.probability, expected, rtol=1e-9)
+    assert set(found.opinion_weight) == {"target", "pool", "model"}
+
+
+# The choice of weights.
+
+
+def chosen(x, y, target, target_label, **change):
+    return choose_weights(
+        x, target, labels=y, target_labels=target_label, **change
+    )
+
+
+@pytest.fixture(scope="module")
+def half_off_target():
+    """Half of the pool is elsewhere, and its labels are tosses of a coin."""
+    x, y = made(600, 15)
+    rng = np.random.default_rng(16)
+    x[300:, 1] += 4
+    y[300:] = rng.integers(0, 2, 300)
+    target, target_label = made(300, 17)
+    return x, y, target, target_label
+
+
+@pytest.fixture(scope="module")
+def found(half_off_target):
+    return chosen(*half_off_target)
+
+
+def test_weights_and_shares_are_normal(found):
+    weight = np.asarray(found.sample_weight, np.float64)
+    assert weight.mean() == pytest.approx(1, abs=1e-6)
+    assert weight.min() > 0
+    assert found.score == pytest.approx(np.log(weight))
+    assert sum(each.share for each in found.candidates) == pytest.approx(1)
+    assert found.candidates[0].name == "uniform"
+    assert (found.candidates[0].gain, found.candidates[0].error) == (0, 0)
+    frame = found.to_frame()
+    assert frame.columns.tolist() == ["name", "gain", "error", "share"]
+    assert len(frame) == len(found.candidates) == 8
+
+
+def test_rows_like_the_target_are_preferred(found):
+    near, far = np.split(np.asarray(found.sample_weight), [300])
+    assert near.mean() > 1.5 * far.mean()
+    assert roc_auc_score(np.arange(600) < 300, found.relevance) > 0.95
+    shares = {each.name: each.share for each in found.candidates}
+    assert shares["uniform"] < 1 / 8
+
+
+def test_weights_that_the_target_does_not_ask_for_are_about_uniform():
+    """Clean labels, and a pool that is as the target."""
+    x, y = made(800, 18, margin=1.0)
+    found = chosen(x, y, *made(300, 19, margin=1.0))
+    assert found.sample_weight.effective_fraction > 0.95
+
+
+def test_the_average_is_that_of_the_candidates(found):
+    q, p = found.reliability.plausibility, found.reliability.probability
+    shares = {each.name: each.share for each in found.candidates}
+    beta = effective_exponent(np.log(q), 0.6)
+    worth = np.maximum(2 * p - 1, 1e-3)
+    weights = {
+        "uniform": np.ones(600),
+        "plausible": q,
+        "reliable": q * worth,
+        "sharp": q**beta,
+    }
+    mixed = np.zeros(600)
+    for name, weight in weights.items():
+        near = weight * found.relevance
+        if name == "sharp":  # mean 1 by itself, before relevance
+            near = weight / weight.mean() * found.relevance
+        mixed += shares[name] * weight / weight.mean()
+        mixed += shares[f"{name}, relevant"] * near / near.mean()
+    np.testing.assert_allclose(found.sample_weight, mixed, rtol=2e-3, atol=2e-3)
+
+
+def effective_exponent(score, fraction):
+    """By bisection: exp(exponent * score) is worth this share of the rows."""
+    low, high = 0.0, 1e3
+    for _ in range(100):
+        middle = (low + high) / 2
+        weight = np.exp(middle * (score - score.max()))
+        kish = weight.sum() ** 2 / (weight**2).sum() / len(weight)
+        low, high = (middle, high) if kish > fraction else (low, middle)
+    return middle
+
+
+def test_the_best_evidence_has_the_largest_share(found):
+    candidates = found.candidates
+    evidence = [each.gain / max(each.error, 1e-3) for each in candidates]
+    expected = np.exp(evidence) / np.exp(evidence).sum()
+    assert [each.share for each in candidates] == pytest.approx(expected)
+
+
+def test_the_same_seed_gives_the_same_weights(half_off_target, found):
+    again = chosen(*half_off_target)
+    np.testing.assert_array_equal(found.sample_weight, again.sample_weight)
+    assert found.candidates == again.candidates
+    other = chosen(*half_off_target, seed=1)
+    assert not np.array_equal(found.sample_weight, other.sample_weight)
+
+
+def test_a_group_does_not_judge_weights_it_had_a_say_in(monkeypatch):
+    x, y = made(200, 20)
+    target, target_label = made(80, 21)
+    group = np.random.default_rng(22).integers(0, 16, 80)
+    heard, asked = [], []
+
+    def watched(opinions, known, rows):
+        heard.append(set(group[known]))
+        return judge(opinions, known, rows)
+
+    class Asked:
+        def __init__(self, model):
+            self.model = model
+
+        def decision_function(self, rows):
+            asked.append(rows)
+            return self.model.decision_function(rows)
+
+    learner = choosing.learner
+    monkeypatch.setattr(choosing, "judge", watched)
+    monkeypatch.setattr(choosing, "learner", lambda *a: Asked(learner(*a)))
+    chosen(x, y, target, target_label, target_group=group)
+    centre = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    row_of = {
+        row.tobytes(): number for number, row in enumerate(target - centre)
+    }
+    *folds_heard, whole = heard
+    assert len(folds_heard) == 5
+    assert whole == set(group)
+    for number, known in enumerate(folds_heard):
+        for rows in asked[8 * number : 8 * number + 8]:  # of each candidate
+            judging = {group[row_of[row.tobytes()]] for row in rows}
+            assert judging
+            assert not judging & known
+
+
+def test_a_target_too_small_to_judge_leaves_uniform_weights():
+    x, y = made(120, 23)
+    found = chosen(x, y, np.stack([x[0], -x[0]]), [y[0], 1 - y[0]])
+    assert [each.name for each in found.candidates] == ["uniform"]
+    np.testing.assert_array_equal(found.sample_weight, np.ones(120))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.ones(50)}, "`labels`"),
+        ({"target_labels": np.zeros(20)}, "`target_labels`"),
+        ({"labels": np.arange(49) % 2}, "`labels`"),
+        ({"labels": np.arange(50) % 3}, "`labels`"),
+        ({"target_embeddings": np.ones((20, 4))}, "same number of col"),
+        ({"embeddings": np.full((50, 5), np.nan)}, "`embeddings`"),
+        ({"seed": -1}, "`seed`"),
+        ({"scale": 0.0}, "`scale`"),
+        ({"pool_size": 0}, "`pool_size`"),
+        ({"group": np.zeros(49)}, "`group`"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+@pytest.mark.parametrize("ask", [label_reliability, choose_weights])
+def test_what_does_not_fit_is_named(ask, change, message):
+    x, t = np.random.default_rng(0).normal(size=(2, 50, 5))
+    arguments = {
+        "embeddings": x,
+        "target_embeddings": t[:20],
+        "labels": np.arange(50) % 2,
+        "target_labels": np.arange(20) % 2,
+        **change,
+    }
+    with pytest.raises(InputError, match=message) as error:
+        ask(
+            arguments.pop("embeddings"),
+            arguments.pop("target_embeddings"),
+            **arguments,
+        )
+    assert "\n" not in str(error.value)
+
+
+def test_groups_of_the_target_have_its_length():
+    x, y = made(50, 24)
+    with pytest.raises(InputError, match="`target_group`"):
+        chosen(x, y, x[:20], y[:20], target_group=np.zeros(19))
