@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from tfimportance import datasets
 from tfimportance.cli import _COMMANDS, main
@@ -200,3 +201,100 @@ def test_weights_follow_position_without_ids(files, capsys, monkeypatch):
     assert code == 0
     frame = pd.read_parquet("by_position.parquet")
     assert np.array_equal(frame.id, np.arange(800))
+
+
+SMALL = [
+    *("--set", "target_rows=60", "--set", "validation_rows=60"),
+    *("--set", "seeds=1", "--set", "epochs=2"),
+]
+
+
+def table_of(out):
+    """The printed table, by name of the strategy."""
+    heading, *lines = out[: out.index("Of ")].splitlines()
+    names = heading.split("  ")
+    return [name.strip() for name in names if name.strip()], {
+        line.split()[0]: line.split()[1:] for line in lines
+    }
+
+
+def test_compare_files_and_say_what_differs(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    code, out, _ = call(
+        capsys,
+        *("compare", "train.parquet", "--target", "target.csv", *DATA),
+        *("--strategies", "target_only", "label_signed:top_k", *SMALL),
+        *("--name", "both"),
+    )
+    assert code == 0
+    columns, rows = table_of(out)
+    assert columns[:6] == [
+        *("AUC", "difference", "from", "to", "p (Holm)", "PR AUC"),
+    ]
+    names = ["uniform", "importance", "target_only", "label_signed:top_k"]
+    frame = pd.read_csv("runs/both/comparison.csv").set_index("strategy")
+    assert frame.index.tolist() == names
+    assert [name for name in rows if name != "strategy"] == names
+    for name in names:
+        assert float(rows[name][0]) == round(frame.roc_auc[name], 4)
+    assert float(rows["target_only"][1]) == (
+        round(frame.difference["target_only"], 4)
+    )
+    assert "nan" not in out.lower()
+    assert "Of 3 strategies, better than uniform weights:" in out
+    chosen = out.partition("exported: ")[2].split()[0]
+    assert chosen in names
+    metrics = json.loads((files / "runs/both/metrics.json").read_text())
+    assert metrics["comparison"]["chosen"] == chosen
+    assert metrics["config"]["pool"] == "train.parquet"
+    assert os.path.join("saved_models", "both", "1") in out
+
+
+def test_compare_a_configuration(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    settings = {
+        "name": "configured",
+        "pool": "train.parquet",
+        "target": "target.csv",
+        "text": ["title", "review"],
+        "label": "recommended",
+        "strategy": "scores",
+        "compare": ["similarity"],
+        "target_rows": 60,
+        "validation_rows": 60,
+        "seeds": 1,
+        "epochs": 5,
+    }
+    (files / "configured.yaml").write_text(yaml.safe_dump(settings))
+    code, out, _ = call(
+        capsys, "compare", "configured.yaml", "--set", "epochs=1"
+    )
+    assert code == 0
+    _, rows = table_of(out)
+    assert list(rows)[-3:] == ["uniform", "importance", "similarity"]
+    assert "Of 2 strategies" in out
+    metrics = json.loads((files / "runs/configured/metrics.json").read_text())
+    assert metrics["config"]["epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--strategies", "similarty"], "Did you mean 'similarity'"),
+        (["--set", "sedes=1"], "Did you mean `seeds`"),
+        (["--set", "target_rows=5000"], "Lower `target_rows`"),
+    ],
+)
+def test_compare_names_what_is_wrong(
+    files, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(files)
+    code, out, err = call(
+        capsys,
+        *("compare", "train.parquet", "--target", "target.csv", *DATA),
+        *("--name", "never", *arguments),
+    )
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (files / "runs" / "never").exists()

@@ -1,8 +1,13 @@
+import json
+import math
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from tfimportance._checks import InputError
 from tfimportance.comparison import Comparison, Part, Trained, compare, verdict
+from tfimportance.strategies import Recipe
 from tfimportance.training import FitResult
 
 rng = np.random.default_rng(5)
@@ -17,6 +22,7 @@ def part(rows, noise=0.0, group=None):
 
 TRAIN, FLIPPED = part(700, noise=0.35)
 PARTS = {"train": TRAIN, "validation": part(150)[0], "test": part(601)[0]}
+CLEAN = Part(TRAIN.features, np.where(FLIPPED, 1 - TRAIN.label, TRAIN.label))
 ORACLE = np.where(FLIPPED, 0.0, 1.0) / np.mean(~FLIPPED)
 SETTINGS = {"seeds": (3, 4), "epochs": 6, "batch_size": 64}
 
@@ -92,6 +98,166 @@ def test_a_gain_within_one_standard_error_leaves_uniform():
     reverse = Comparison(EITHER, {"uniform": weighted, "weighted": uniform})
     assert abs(mean) < (upper - lower) / (2 * 1.96)  # as this test needs it
     assert comparison.chosen == reverse.chosen == "uniform"
+
+
+# Scores of 400 rows in 100 groups, of strategies known to be good and bad.
+TEST_LABEL = np.arange(400) % 2
+GROUPS = np.arange(400) // 4
+STRENGTH = {"uniform": 1.0, "better": 2.5, "alike": 1.0, "worse": 0.3}
+
+
+def known(names, group=None):
+    """Two seeds each: a signal of this strength with noise of its own."""
+    draw = np.random.default_rng(12)
+
+    def one(seed, strength):
+        noisy = strength * TEST_LABEL + draw.normal(size=400)
+        scores = {
+            part: 1 / (1 + np.exp(-noisy))
+            for part in ("train", "validation", "test")
+        }
+        curve = FitResult({"target_auc": [0.5]}, 1, 0.5)
+        return Trained(seed, None, curve, scores)
+
+    part = Part(np.zeros((400, 1)), TEST_LABEL, group)
+    parts = dict.fromkeys(("train", "validation", "test"), part)
+    return Comparison(
+        parts,
+        {name: [one(s, STRENGTH[name]) for s in (0, 1)] for name in names},
+    )
+
+
+@pytest.fixture(scope="module")
+def four():
+    return known(STRENGTH)
+
+
+def test_p_values_are_those_of_difference_and_interval(four):
+    evidence = four.evidence()
+    assert list(evidence) == ["better", "alike", "worse"]
+    for name, found in evidence.items():
+        assert (found.difference, found.interval) == four.difference(name)
+        error = (found.interval[1] - found.interval[0]) / (2 * 1.959964)
+        z = abs(found.difference) / error
+        by_hand = math.erfc(z / math.sqrt(2))  # 2 (1 - Phi(z))
+        assert found.p_value == pytest.approx(by_hand, rel=1e-4, abs=1e-30)
+    aucs = {
+        name: np.mean(
+            [roc_auc_score(TEST_LABEL, one.probability["test"]) for one in runs]
+        )
+        for name, runs in four.trained.items()
+    }
+    for name, found in evidence.items():
+        assert found.difference == pytest.approx(aucs[name] - aucs["uniform"])
+
+
+def test_p_values_are_adjusted_for_all_that_is_tried(four):
+    """Holm by hand: the smallest of three times 3, the next times 2."""
+    evidence = four.evidence()
+    ordered = sorted(evidence.values(), key=lambda one: one.p_value)
+    largest = 0.0
+    for times, found in zip((3, 2, 1), ordered, strict=True):
+        largest = max(largest, min(1.0, times * found.p_value))
+        assert found.adjusted_p_value == pytest.approx(largest)
+    alone = known(["uniform", "better"]).evidence()["better"]
+    assert alone.adjusted_p_value == alone.p_value
+
+
+def test_the_bootstrap_agrees_about_what_is_clear(four):
+    for name, sign in (("better", 1), ("worse", -1)):
+        found = four.evidence()[name]
+        lower, upper = found.bootstrap_interval
+        assert sign * lower > 0
+        assert sign * upper > 0
+        assert lower < found.difference < upper
+
+
+def test_a_table_has_a_row_for_each_strategy(four):
+    frame = four.to_frame().set_index("strategy")
+    assert frame.index.tolist() == list(STRENGTH)
+    assert frame.difference.isna().tolist() == [True, False, False, False]
+    found = four.evidence()["worse"]
+    assert frame.loc["worse", ["lower", "upper"]].tolist() == list(
+        found.interval
+    )
+    bounds = frame.loc["worse", ["bootstrap_lower", "bootstrap_upper"]]
+    assert bounds.tolist() == list(found.bootstrap_interval)
+    assert frame.adjusted_p_value["worse"] == found.adjusted_p_value
+    assert (
+        frame.roc_auc["better"] == (four.figures("better")["test"]["roc_auc"])
+    )
+    assert "roc_auc_interval" not in frame
+    assert not {"auc_within_groups", "ndcg_at_10"} & set(frame)
+
+
+def test_groups_add_how_rows_are_ranked_within():
+    comparison = known(["uniform", "better"], GROUPS)
+    frame = comparison.to_frame().set_index("strategy")
+    within = []
+    for one in comparison.trained["better"]:
+        score = one.probability["test"]
+        within.append(
+            np.mean(
+                [
+                    roc_auc_score(TEST_LABEL[rows], score[rows])
+                    for rows in np.arange(400).reshape(100, 4)
+                ]
+            )
+        )
+    assert frame.auc_within_groups["better"] == pytest.approx(np.mean(within))
+    assert 0.5 < frame.ndcg_at_10["uniform"] < frame.ndcg_at_10["better"] < 1
+    rows_alone = known(["uniform", "better"], np.arange(400))
+    assert rows_alone.ranking("better") is None  # nothing to rank
+    assert "ndcg_at_10" not in rows_alone.to_frame()
+
+
+def test_all_figures_survive_json(four):
+    figures = four.to_dict()
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert figures["chosen"] == "better"
+    assert list(figures["strategies"]) == list(STRENGTH)
+    assert list(figures["evidence"]) == ["better", "alike", "worse"]
+
+
+def test_the_statement_says_what_the_rows_support(four):
+    assert four.statement() == (
+        "Of 3 strategies, better than uniform weights: better; worse: worse; "
+        "no difference that these rows can show: 1 (95%, all compared at once)."
+    )
+    assert known(["uniform", "alike"]).statement() == (
+        "Of 1 strategy, better than uniform weights: none; worse: none; "
+        "no difference that these rows can show: 1 (95%, all compared at once)."
+    )
+
+
+def test_uniform_weights_must_be_there():
+    with pytest.raises(InputError, match=r"'uniform'.*oracle.*uniform=None"):
+        compare(PARTS, {"oracle": ORACLE}, **SETTINGS)
+
+
+def test_a_recipe_says_on_which_rows_to_train():
+    """Here the target's labels are the opposite of the pool's."""
+    target = Part(TRAIN.features, 1 - CLEAN.label)
+    strategies = {"uniform": None, "target_only": Recipe(rows="target")}
+    found = compare(
+        {**PARTS, "train": CLEAN, "target": target},
+        strategies,
+        **{**SETTINGS, "seeds": (0,)},
+    )
+    figures = found.figures
+    assert figures("uniform")["train"]["roc_auc"] > 0.8
+    assert figures("target_only")["train"]["roc_auc"] < 0.3
+    assert figures("target_only")["target"]["roc_auc"] > 0.7
+
+
+def test_a_recipe_says_how_weights_are_spent():
+    """With half of the rows gone, none that is left is wrong."""
+    strategies = {
+        "uniform": None,
+        "top_k": Recipe(ORACLE + 1e-3, allocation="top_k"),
+    }
+    found = compare(PARTS, strategies, **{**SETTINGS, "seeds": (3,)})
+    assert found.difference("top_k")[0] > 0.01
 
 
 @pytest.mark.parametrize(
