@@ -201,8 +201,66 @@ def test_further_strategies_follow_and_further_keys_are_ignored(tmp_path):
         "top_k",
     ]
     lines = rows(page.find(".//table[@id='seeds-table']"))
-    assert [len(line) for line in lines] == [6, 6, 6]
+    assert [line[0] for line in lines] == ["uniform", "importance", "top_k"]
+    assert lines[0] == ["uniform", "0.9087", "0.9141", "0.9111", ""]
+    assert all(map(agrees, lines[2][1:4], [0.91004, 0.91251, 0.90992]))
+    assert agrees(lines[2][4], 0.910823 - 0.911304)
     assert "unknown" not in "".join(page.itertext())
+
+
+CHOICE = {
+    "candidates": [
+        {"name": "uniform", "gain": 0.0, "error": 0.0, "share": 0.0061},
+        {"name": "plausible", "gain": 0.00905, "error": 0.0028, "share": 0.75},
+        {"name": HOSTILE, "gain": -0.0031, "error": 0.00131, "share": 0.2439},
+    ],
+    "flip_rate": [1e-18, 0.17218],
+    "opinion_weight": {"target": 0.7, "pool": 0.0, "model": 0.6},
+}
+
+
+def test_how_the_weights_were_chosen_is_there_when_they_were(tmp_path, page):
+    assert page.find(".//*[@id='choice']") is None
+    page = read(write(tmp_path, {**METRICS, "choice": CHOICE}))
+    section = page.find(".//section[@aria-labelledby='choice']")
+    assert text(section.find("h2")) == "How the weights were chosen"
+    said = text(section.find("p"))
+    assert "0.0% of the pool rows whose true label is 0" in said
+    assert "17.2% of those whose true label is 1" in said
+    lines = rows(section.find(".//table[@id='choice-table']"))
+    for (name, gain, share), candidate in zip(
+        lines, CHOICE["candidates"], strict=True
+    ):
+        assert name == candidate["name"]
+        mean, error = gain.split(" \N{PLUS-MINUS SIGN} ")
+        assert agrees(mean, candidate["gain"])
+        assert agrees(error, candidate["error"])
+        assert agrees(share, candidate["share"])
+
+
+def test_the_statement_on_all_strategies_is_there_when_known(tmp_path, page):
+    assert page.find(".//p[@class='statement']") is None
+    path = ("comparison", "statement")
+    page = read(write(tmp_path, changed(path, f"Of 3 & more. {HOSTILE}")))
+    said = text(page.find(".//p[@class='statement']"))
+    assert said == f"Of 3 & more. {HOSTILE}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"candidates": []}, r"metrics\.choice\.candidates"),
+        ({"candidates": [{"name": "uniform"}]}, r"candidates\[0\].*'gain'"),
+        ({"flip_rate": [0.1]}, r"metrics\.choice\.flip_rate"),
+    ],
+)
+def test_a_choice_that_does_not_fit_is_refused(tmp_path, change, message):
+    metrics = {**METRICS, "choice": {**CHOICE, **change}}
+    with pytest.raises(InputError, match=message):
+        write(tmp_path, metrics)
+    with pytest.raises(InputError, match=r"comparison\.statement"):
+        write(tmp_path, changed(("comparison", "statement"), None))
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("path", [*paths(METRICS)], ids=str)

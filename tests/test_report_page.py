@@ -1,3 +1,4 @@
+import copy
 import html
 import re
 import shutil
@@ -153,6 +154,26 @@ def test_curves_are_means_while_all_seeds_train(page):
     assert lines["s0"] == pytest.approx(
         [2.618 / 3, 2.6964 / 3, 2.7201 / 3], abs=2e-4
     )
+
+
+def test_names_of_many_strategies_do_not_overlap(tmp_path):
+    metrics = copy.deepcopy(METRICS)
+    one = METRICS["strategies"]["importance"]
+    metrics["strategies"] |= {f"strategy_number_{k}": one for k in range(15)}
+    page = Tree(write(tmp_path, metrics).read_text(encoding="utf-8")).root
+    _, auc, curve = [*page.iter("svg")][:3]
+    labels = [t for t in auc.iter("text") if text(t) in metrics["strategies"]]
+    assert len(labels) == 3 * 17
+    named = [t for t in curve.iter("text") if "name" in t.get("class")]
+    assert {text(t) for t in named} == set(metrics["strategies"])
+    for shown, least in ((labels, 18), (named, 13.9)):
+        heights = sorted(float(t.get("y")) for t in shown)
+        assert min(np.diff(heights)) >= least
+    _, _, width, height = map(float, curve.get("viewbox").split())
+    assert all(0 < float(t.get("y")) < height - 18 for t in named)
+    assert all(float(t.get("x")) + 7 * len(text(t)) <= width for t in named)
+    rings = positions(auc, "circle", "s0", "cx")
+    assert len(rings) == 3  # uniform alone, once in each part
 
 
 def test_bars_are_shares_of_the_rows_of_a_label(page):

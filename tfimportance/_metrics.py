@@ -46,6 +46,10 @@ METRICS = {
         "interval": _INTERVAL,
     },
 }
+_CHOICE = {
+    "candidates": [{"name": str, **_of(float, "gain", "error", "share")}],
+    "flip_rate": _INTERVAL,
+}
 
 
 def check_metrics(metrics: Mapping[str, Any]) -> None:
@@ -58,6 +62,11 @@ def check_metrics(metrics: Mapping[str, Any]) -> None:
     _require(metrics, METRICS, "metrics")
     for name, strategy in metrics["strategies"].items():
         _require(strategy, _STRATEGY, f"metrics.strategies.{name}")
+    if "choice" in metrics:
+        _require(metrics["choice"], _CHOICE, "metrics.choice")
+    if "statement" in metrics["comparison"]:
+        statement = metrics["comparison"]["statement"]
+        _require(statement, str, "metrics.comparison.statement")
 
 
 def _require(value: Any, shape: Any, where: str) -> None:

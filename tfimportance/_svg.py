@@ -2,7 +2,7 @@
 
 Every chart is drawn at the width of half a page, so that its text keeps its
 size beside a table, on a phone and in print. Colours come from the style
-sheet of the page: the k-th strategy has the class `sk`.
+sheet of the page: the k-th strategy has the class of `color(k)`.
 """
 
 import math
@@ -17,11 +17,12 @@ Scale = Callable[[float], float]
 
 _WIDTH = 360.0
 _ROW = 22.0  # from one line of a chart to the next
+_NAME = 14.0  # from one name to the next
 _PANEL = 96.0  # height of one histogram
 _BINS = 45
 _TICKS = 6  # at most, or one more
 _CHARACTER = 7.0  # width of an average character
-_COLORS = 5  # in the style sheet; further strategies repeat them
+_COLORS = 5  # in the style sheet; further strategies repeat all but the first
 
 
 def difference_chart(
@@ -79,8 +80,8 @@ def interval_chart(
         for k, (name, (value, lower, upper)) in enumerate(series.items()):
             shapes += [
                 _text(0, y + 8, name),
-                _line(x(lower), y + 4, x(upper), y + 4, f"reach {_color(k)}"),
-                _dot(x(value), y + 4, 4.5, _color(k)),
+                _line(x(lower), y + 4, x(upper), y + 4, f"reach {color(k)}"),
+                _dot(x(value), y + 4, 4.5, color(k)),
             ]
             y += _ROW
     described = "ROC AUC with intervals; the table holds the same numbers."
@@ -96,7 +97,8 @@ def curve_chart(curves: Mapping[str, Sequence[Sequence[float]]]) -> Markup:
     """
     runs = [run for series in curves.values() for run in series]
     means = [_mean(series) for series in curves.values()]
-    epochs, bottom = max(map(len, runs)), 9 * _ROW
+    epochs = max(map(len, runs))
+    bottom = max(9 * _ROW, _NAME * len(curves))
     right = _WIDTH - _label_width(curves)
     low, high = _padded([value for run in runs for value in run])
     x, y = _scale(1, max(epochs, 2), 44, right), _scale(low, high, bottom, 8)
@@ -104,11 +106,12 @@ def curve_chart(curves: Mapping[str, Sequence[Sequence[float]]]) -> Markup:
     shown = range(1, epochs + 1, math.ceil(epochs / 6))
     shapes += _numbers_below({k: str(k) for k in shown}, x, bottom)
     for k, series in enumerate(curves.values()):
-        shapes += [_path(run, x, y, f"faint {_color(k)}") for run in series]
+        shapes += [_path(run, x, y, f"faint {color(k)}") for run in series]
     for k, mean in enumerate(means):
-        shapes.append(_path(mean, x, y, _color(k)))
-        shapes.append(_dot(x(len(mean)), y(mean[-1]), 3.5, _color(k)))
-    shapes += _names([*curves], [y(mean[-1]) for mean in means], right + 10)
+        shapes.append(_path(mean, x, y, color(k)))
+        shapes.append(_dot(x(len(mean)), y(mean[-1]), 3.5, color(k)))
+    ends_at = [y(mean[-1]) for mean in means]
+    shapes += _names([*curves], ends_at, right + 10, bottom)
     ends = (
         f"{name} ends at {m[-1]:.4f}."
         for name, m in zip(curves, means, strict=True)
@@ -204,8 +207,9 @@ def _bars(shares: Array, y: Scale, base: float) -> Markup:
     )
 
 
-def _color(series: int) -> str:
-    return f"s{series % _COLORS}"
+def color(series: int) -> str:
+    """Returns the class of the k-th strategy; only the first is `s0`."""
+    return f"s{1 + (series - 1) % (_COLORS - 1) if series else 0}"
 
 
 # Axes.
@@ -274,14 +278,21 @@ def _label_width(names: Iterable[str]) -> float:
 
 
 def _names(
-    names: Sequence[str], heights: Sequence[float], x: float
+    names: Sequence[str], heights: Sequence[float], x: float, bottom: float
 ) -> list[Markup]:
     """Names at the ends of lines, moved apart where they would overlap."""
-    lowest, shapes = -math.inf, []
-    for k in np.argsort(heights, kind="stable").tolist():
-        lowest = max(heights[k], lowest + 14)
-        shapes.append(_text(x, lowest + 4, names[k], f"name {_color(k)}"))
-    return shapes
+    order = np.argsort(heights, kind="stable").tolist()
+    places, free = dict(enumerate(heights)), -math.inf
+    for k in order:
+        places[k] = max(places[k], free)
+        free = places[k] + _NAME
+    free = bottom  # what was moved out below goes up again
+    for k in reversed(order):
+        places[k] = min(places[k], free)
+        free = places[k] - _NAME
+    return [
+        _text(x, places[k] + 4, names[k], f"name {color(k)}") for k in order
+    ]
 
 
 # Statistics.

@@ -46,8 +46,8 @@ def write_report(
         path: The file; an existing one is replaced, a missing folder made.
         metrics: What `metrics.json` holds: `name`, `versions`, `config`,
             `data`, `weights`, `strategies` ("uniform", "importance" and any
-            other, all with the same seeds), `comparison` and `model`. Further
-            keys are ignored.
+            other, all with the same seeds), `comparison` and `model`; with
+            `choice`, how the weights were chosen. Further keys are ignored.
         importance: `(num_samples,)` finite scores of the training pool.
         sample_weight: `(num_samples,)` finite weights, mean 1.
         labels: `(num_samples,)` of 0 and 1.
@@ -65,7 +65,9 @@ def write_report(
     template = _environment().get_template("report.html.j2")
     page = template.render(
         {key: metrics[key] for key in METRICS},
+        choice=metrics.get("choice"),
         splits=SPLITS,
+        color=_svg.color,
         confidence=f"{CONFIDENCE:.0%}",
         samples=_samples(score, weight, label, texts),
         commands=_commands(metrics),
