@@ -209,7 +209,7 @@ def _signed(material: Material, reference: str) -> Array:
 
 
 def _log_probability(material: Material) -> Array:
-    log_odds = out_of_fold(
+    log_odds, _ = out_of_fold(
         material.pool, material.label, material.group, material.seed
     )
     return -np.logaddexp(0, np.where(material.label == 1, -log_odds, log_odds))

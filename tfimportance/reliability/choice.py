@@ -35,7 +35,8 @@ from tfimportance.weighting import SampleWeight, to_sample_weight
 
 UNIFORM = "uniform"
 _JUDGED_ROWS = 5_000  # of the pool, that a candidate is tried on
-_SHARP = 0.6  # effective share of the rows of the boldest candidate
+# Effective share of the rows of the boldest candidates.
+_SHARP, _SHARPEST = 0.6, 0.3
 _LEAST = 1e-3  # no row is lost altogether
 
 
@@ -104,6 +105,7 @@ def choose_weights(
         plausible   q
         reliable    q * max(2 p - 1, 0)
         sharp       q^beta, worth 60% of the rows (Kish)
+        sharpest    q^beta, worth 30% of the rows
 
     and each of them times r. `2 p - 1` is what a label of a row is worth to a
     model that must not learn wrong ones: a coin toss is worth nothing. Nothing
@@ -168,12 +170,16 @@ def _weights(
     """Returns the weights of every candidate, mean 1."""
     plausible = reliability.plausibility
     worth = np.maximum(2 * reliability.probability - 1, _LEAST)
-    sharp = to_sample_weight(np.log(plausible), effective_fraction=_SHARP)
+    sharp, sharpest = (
+        np.float64(to_sample_weight(np.log(plausible), effective_fraction=each))
+        for each in (_SHARP, _SHARPEST)
+    )
     believed = {
         UNIFORM: np.ones(len(plausible)),
         "plausible": plausible,
         "reliable": plausible * worth,
-        "sharp": np.asarray(sharp, np.float64),
+        "sharp": sharp,
+        "sharpest": sharpest,
     }
     near = np.maximum(relevance, _LEAST)
     preferred = {f"{name}, relevant": w * near for name, w in believed.items()}
@@ -188,7 +194,7 @@ def _relevance(opinions: Opinions, seed: int) -> Array:
     rows = np.concatenate([opinions.pool, opinions.target])
     count = len(opinions.pool)
     is_target = (np.arange(len(rows)) >= count).astype(np.int8)
-    log_odds = out_of_fold(rows, is_target, None, seed, balanced=True)
+    log_odds, _ = out_of_fold(rows, is_target, None, seed, balanced=True)
     return expit(log_odds[:count])
 
 
@@ -216,12 +222,13 @@ def _judged(
         name: _gain(label, score, scores[UNIFORM], groups)
         for name, score in scores.items()
     }
-    evidence = [gain / max(error, _LEAST) for gain, error in gains.values()]
+    gain, error = np.array(list(gains.values())).T
+    evidence = gain / max(error.mean(), _LEAST)
+    evidence[0] += np.log(len(gains) - 1)  # uniform: half of the belief before
+    shares = softmax(evidence)
     return tuple(
-        Candidate(name, *gain, float(share))
-        for (name, gain), share in zip(
-            gains.items(), softmax(evidence), strict=True
-        )
+        Candidate(name, *gains[name], float(share))
+        for name, share in zip(gains, shares, strict=True)
     )
 
 

@@ -10,9 +10,12 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tfimportance._checks import Array
+from tfimportance.evaluation import roc_auc
 
-# Inverse regularisation on standardised embeddings, `C` in scikit-learn.
-STRENGTH = 0.003
+# Inverse regularisation on standardised embeddings, `C` in scikit-learn. Few
+# or noisy rows want a small one: it is chosen by what is predicted best.
+STRENGTHS = (1e-4, 1e-3, 1e-2)
+LOOSE = STRENGTHS[-1]
 _FOLDS = 5
 MOST_ROWS = 20_000  # that a model learns from; more change little
 _STEPS = 200
@@ -23,6 +26,7 @@ def learner(
     label: Array,
     sample_weight: Array | None = None,
     *,
+    strength: float = LOOSE,
     balanced: bool = False,
 ) -> Pipeline:
     """Returns a fitted logistic regression on standardised embeddings.
@@ -31,12 +35,13 @@ def learner(
         features: `(num_samples, embedding_dim)`.
         label: `(num_samples,)` of 0 and 1.
         sample_weight: `(num_samples,)` of mean 1, or None.
+        strength: One of `STRENGTHS`.
         balanced: Whether both classes count the same.
     """
     model = make_pipeline(
         StandardScaler(),
         LogisticRegression(
-            C=STRENGTH,
+            C=strength,
             class_weight="balanced" if balanced else None,
             max_iter=_STEPS,
             tol=1e-3,
@@ -76,8 +81,27 @@ def out_of_fold(
     seed: int,
     *,
     balanced: bool = False,
+) -> tuple[Array, float]:
+    """Returns log-odds of label 1 by models of other rows, and the strength.
+
+    Of `STRENGTHS` that with the highest out-of-fold AUC is taken.
+    """
+    tried = {
+        strength: _out_of_fold(features, label, group, seed, strength, balanced)
+        for strength in STRENGTHS
+    }
+    best = max(tried, key=lambda each: roc_auc(label, tried[each]))
+    return tried[best], best
+
+
+def _out_of_fold(
+    features: Array,
+    label: Array,
+    group: Array | None,
+    seed: int,
+    strength: float,
+    balanced: bool,
 ) -> Array:
-    """Returns `(num_samples,)` log-odds of label 1 by models of other rows."""
     fold = folds(label, group, seed)
     rng = np.random.default_rng(seed)
     log_odds = np.zeros(len(label))
@@ -86,7 +110,12 @@ def out_of_fold(
         if len(np.unique(label[known])) < 2:
             continue  # nothing can be learnt: no opinion
         known = known[some(label[known], rng)]
-        model = learner(features[known], label[known], balanced=balanced)
+        model = learner(
+            features[known],
+            label[known],
+            strength=strength,
+            balanced=balanced,
+        )
         unseen = fold == number
         log_odds[unseen] = model.decision_function(features[unseen])
     return log_odds

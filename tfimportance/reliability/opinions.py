@@ -48,10 +48,10 @@ class Opinions:
         self._on_target_by_pool = self._agreement(
             self.target, self.pool[voters], label[voters]
         )
+        self._by_model, strength = out_of_fold(self.pool, label, group, seed)
         known = some(label, rng)
-        self.model = learner(self.pool[known], label[known])
-        self._by_model = out_of_fold(self.pool, label, group, seed)
-        self._on_target_by_model = self.model.decision_function(self.target)
+        model = learner(self.pool[known], label[known], strength=strength)
+        self._on_target_by_model = model.decision_function(self.target)
 
     def given(self, known: Array, rows: Array) -> tuple[Array, Array]:
         """Returns the opinions where only the `known` targets vote.
