@@ -407,3 +407,13 @@ def test_groups_of_the_target_have_its_length():
     x, y = made(50, 24)
     with pytest.raises(InputError, match="`target_group`"):
         chosen(x, y, x[:20], y[:20], target_group=np.zeros(19))
+
+
+def test_opinions_as_strong_as_can_be_leave_weights_finite():
+    """Classes so far apart that a probability rounds to one."""
+    x, y = made(300, 24, margin=500.0)
+    x[:150] += np.float32(3000) * (2 * y[:150, None] - 1)
+    target, target_label = made(100, 25, margin=500.0)
+    found = chosen(x, y, target, target_label)
+    assert np.isfinite(found.sample_weight).all()
+    assert found.reliability.plausibility.max() < 1

@@ -24,6 +24,7 @@ from tfimportance.similarity import check_same_dim
 
 # Inverse regularisation of the regression on three standardised opinions.
 _TRUST = 0.3
+_DOUBT = 1e-4
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def judge(opinions: Opinions, known: Array, rows: Array) -> LabelReliability:
         scaler.transform(on_target[known]), opinions.target_label[known]
     )
     positive = committee.predict_proba(scaler.transform(on_pool))[:, 1]
+    # No opinion is beyond doubt, and no logarithm of it infinite.
+    positive = np.clip(positive, _DOUBT, 1 - _DOUBT)
     label = opinions.label[rows]
     rates = flip_rates(positive, label)
     truth = true_label(positive, label, rates)
