@@ -409,11 +409,21 @@ def test_groups_of_the_target_have_its_length():
         chosen(x, y, x[:20], y[:20], target_group=np.zeros(19))
 
 
-def test_opinions_as_strong_as_can_be_leave_weights_finite():
-    """Classes so far apart that a probability rounds to one."""
-    x, y = made(300, 24, margin=500.0)
-    x[:150] += np.float32(3000) * (2 * y[:150, None] - 1)
-    target, target_label = made(100, 25, margin=500.0)
-    found = chosen(x, y, target, target_label)
-    assert np.isfinite(found.sample_weight).all()
-    assert found.reliability.plausibility.max() < 1
+def test_no_opinion_is_beyond_doubt():
+    """One row on which all speak so loudly that its probability rounds to 1."""
+    rng = np.random.default_rng(24)
+    on_pool = rng.normal(size=(4_000, 3))
+    on_pool[0] = 1e6
+
+    class Loud:
+        label = np.arange(4_000) % 2  # the first row's is 0
+        target_label = np.arange(100) % 2
+
+        def given(self, known, rows):
+            spread = on_pool.std()
+            target = spread * (2.0 * self.target_label - 1)
+            return on_pool, np.tile(target[:, None], 3)
+
+    found = judge(Loud(), np.arange(100), np.arange(4_000))
+    assert 0 < found.plausibility[0] < 0.001
+    assert np.isfinite(np.log(found.plausibility)).all()

@@ -21,7 +21,7 @@ class Opinions:
     - model: the log-odds of a logistic regression on the pool, out of fold.
 
     A row's own label has no say in any of them, nor, in the model, have the
-    labels of its group.
+    labels of its group; all labels together choose the model's strength.
     """
 
     def __init__(
