@@ -3,6 +3,7 @@
     python benchmarks/quality.py noise      # wrong labels: three real sets
     python benchmarks/quality.py mixed      # a pool that is mostly off-target
     python benchmarks/quality.py shift      # covariate shift, right labels
+    python benchmarks/quality.py unseen     # data that nothing was tuned on
     python benchmarks/quality.py detection  # the published noisy-label F1
     python benchmarks/quality.py            # all of them
     python benchmarks/quality.py --full     # more rows and noise; takes hours
@@ -43,7 +44,10 @@ import pandas as pd
 from baselines import METHODS
 from baselines.detection import detection_f1, recall_in_lowest
 from baselines.problem import Array, Method, Problem
-from quality_tasks import TASKS, Task
+from quality_tasks import TASKS as KNOWN
+from quality_tasks import Task
+from quality_unseen import TASKS as UNSEEN
+from quality_unseen import fetch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -54,6 +58,7 @@ from tfimportance.evaluation import auc_difference, roc_auc
 from tfimportance.reliability import choose_weights, label_reliability
 
 RESULTS = Path("runs/quality")
+TASKS = {**KNOWN, **UNSEEN}
 AS_IT_IS = 1e-2
 REGULARISATION = (1e-4, 1e-3, AS_IT_IS)
 TEMPERED = (0.85, 0.6, 0.3)  # effective share of the rows
@@ -70,6 +75,7 @@ TABLES: dict[str, tuple[list[str], list[float], list[float], int, int]] = {
     ),
     "mixed": (["mixed pool"], [0.0, 0.2], [0.0, 0.2], 3_000, 3_000),
     "shift": (["covariate shift"], [0.0], [0.0], 3_000, 10_000),
+    "unseen": (list(UNSEEN), [0.0, 0.2], [0.0, 0.1, 0.2, 0.4], 3_000, 3_000),
 }
 
 
@@ -236,6 +242,8 @@ def downstream(
     table: str, seeds: int, full: bool, workers: int, slow: bool
 ) -> None:
     """Prints the gain in AUC of every method on the tasks of a table."""
+    if table == "unseen":
+        fetch()
     names, short, long, few, many = TABLES[table]
     noises, rows = (long, many) if full else (short, few)
     columns = [(name, noise) for noise in noises for name in names]

@@ -42,14 +42,17 @@ def reviews(seed: int, noise: float, rows: int) -> Task:
     target = rng.permutation(np.flatnonzero(is_target))
     pool = rng.permutation(np.flatnonzero(~is_target))[:rows]
     label = frame.recommended.to_numpy(np.int64)
-    return _task(features, label, label[pool], pool, target, None, noise, seed)
+    return make_task(
+        features, label, label[pool], pool, target, None, noise, seed
+    )
 
 
 def esci(seed: int, noise: float, rows: int) -> Task:
     """Shopping queries of the US; the target is unseen queries, trusted."""
     features, frame = _search("esci")
     label = (frame.esci_label == "exact").to_numpy(np.int64)
-    return _by_query(features, frame, label, label, noise, seed, rows)
+    query = frame["query"].to_numpy()
+    return by_group(features, query, label, label, noise, seed, rows)
 
 
 def chorus(seed: int, noise: float, rows: int) -> Task:
@@ -57,7 +60,8 @@ def chorus(seed: int, noise: float, rows: int) -> Task:
     features, frame = _search("chorus")
     rater = (frame[f"rating_{seed % 3 + 1}"] >= 2).to_numpy(np.int64)
     truth = (frame.rating >= 2).to_numpy(np.int64)
-    return _by_query(features, frame, rater, truth, noise, seed, rows)
+    query = frame["query"].to_numpy()
+    return by_group(features, query, rater, truth, noise, seed, rows)
 
 
 def mixed(seed: int, noise: float, rows: int) -> Task:
@@ -73,7 +77,7 @@ def mixed(seed: int, noise: float, rows: int) -> Task:
     far, far_label = _off_target()
     chosen = rng.permutation(len(far))[: rows - len(near)]
     count = len(features)
-    return _task(
+    return make_task(
         np.concatenate([features, far[chosen]]),
         np.concatenate([label, far_label[chosen]]),
         np.concatenate([label[near], far_label[chosen]]),
@@ -97,25 +101,26 @@ def shift(seed: int, noise: float, rows: int) -> Task:
     target, rest = order[:6000], order[6000:]
     chance = 1 / (1 + np.exp(-2 * place[rest]))
     pool = rest[rng.random(len(rest)) < chance][:rows]
-    return _task(features, label, label[pool], pool, target, None, noise, seed)
+    return make_task(
+        features, label, label[pool], pool, target, None, noise, seed
+    )
 
 
-def _by_query(
+def by_group(
     features: Array,
-    frame: pd.DataFrame,
+    group: Array,
     given: Array,
     truth: Array,
     noise: float,
     seed: int,
     rows: int,
 ) -> Task:
-    """Pool, target, validation and test have different queries."""
+    """Pool, target, validation and test have different groups (queries)."""
     rng = np.random.default_rng([seed, 4])
-    query = frame["query"].to_numpy()
-    names = rng.permutation(pd.unique(query))
+    names = rng.permutation(pd.unique(group))
     ends = (np.array([0.4, 0.55, 0.7]) * len(names)).astype(int)
     parts = [
-        rng.permutation(np.flatnonzero(np.isin(query, part)))
+        rng.permutation(np.flatnonzero(np.isin(group, part)))
         for part in np.split(names, ends)
     ]
     pool, target, validation, test = parts
@@ -123,20 +128,20 @@ def _by_query(
     pool = np.sort(pool)[:rows]
     everything = np.concatenate([target, validation, test])
     sizes = (len(target), len(validation))
-    return _task(
+    return make_task(
         features,
         truth,
         given[pool],
         pool,
         everything,
-        query,
+        group,
         noise,
         seed,
         sizes,
     )
 
 
-def _task(
+def make_task(
     features: Array,
     truth: Array,
     given: Array,

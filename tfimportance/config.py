@@ -69,6 +69,9 @@ class RunConfig:
         epochs: The most epochs of a training.
         batch_size: Rows per step.
         patience: Epochs to wait for a better AUC.
+        intended_use: For the model card: what the model is for; by default
+            said from `label`, `text` and `target`.
+        licence: For the model card: on what terms the model may be used.
         output: Folder of the run folders.
         saved_models: Folder of the served models.
     """
@@ -101,6 +104,8 @@ class RunConfig:
     epochs: int = 20
     batch_size: int = 256
     patience: int = 3
+    intended_use: str | None = None
+    licence: str | None = None
     output: str = "runs"
     saved_models: str = "saved_models"
 
