@@ -58,6 +58,8 @@ def test_bundled_examples_load_by_name(path):
         ({"name": "a/b"}, "`name` must be a plain folder name"),
         ({"name": ".."}, "`name` must be a plain folder name"),
         ({"target": 3}, "`target`"),
+        ({"target": 0}, "`target`"),
+        ({"target": ["a", "b"]}, "`target`"),
         ({"target": {}}, "`target`"),
         ({"seeds": 0}, "`seeds`"),
         ({"seeds": True}, "`seeds`"),

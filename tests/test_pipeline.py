@@ -194,6 +194,15 @@ def test_the_served_importance_is_that_of_the_target_rows(folder, result):
     card = (result.model / "MODEL_CARD.md").read_text()
     assert "The probability of bought from text" in card
     assert f"- training: {result.metrics['comparison']['chosen']}" in card
+    assert "## Licence\n\nNot stated" in card
+
+
+def test_purpose_and_licence_stand_on_the_model_card(folder):
+    said = {"intended_use": "Ranks socks.", "licence": "MIT"}
+    model = run(settings(folder, name="said", seeds=1, epochs=1, **said)).model
+    card = (model / "MODEL_CARD.md").read_text()
+    assert "## Intended use\n\nRanks socks." in card
+    assert "## Licence\n\nMIT" in card
 
 
 def test_the_same_seed_gives_the_same_numbers(folder, result):
@@ -231,9 +240,33 @@ def test_target_and_test_from_their_own_files(folder):
     assert len(parts["target"]) + len(parts["validation"]) <= 200
 
 
+def test_a_share_of_the_queries_is_the_target_and_has_trusted_labels(folder):
+    rows = shop(900).assign(trusted=lambda frame: 1 - frame.bought)
+    rows.to_parquet(folder / "rated.parquet")
+    parts = load_parts(
+        settings(
+            folder,
+            pool=str(folder / "rated.parquet"),
+            target=0.6,
+            target_label="trusted",
+            group="query",
+        )
+    )
+    given = rows.set_index("key")
+    for name, part in parts.items():
+        column = "bought" if name == "pool" else "trusted"
+        assert part.label.tolist() == given.loc[part.id, column].tolist()
+    groups = [set(part.group) for part in parts.values()]
+    assert sum(map(len, groups)) == len(set().union(*groups))
+    assert sum(map(len, parts.values())) == 900
+    assert 300 < len(parts["pool"]) < 420
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"target_label": "trusted"}, "trusted"),
+        ({"target": 1.0}, "every row has"),
         ({"target": {"department": "shoes"}}, "no row has"),
         ({"target": {"bought": 1}}, "both classes"),
         ({"target": {"departmint": "socks"}}, "departmint"),

@@ -33,9 +33,12 @@ class RunConfig:
             `dataset:<name>` for a bundled set.
         text: The text columns.
         label: The label column.
-        target: The traffic that counts: another file of the same columns, or
-            `{column: value}` for the rows of `pool` with that value, which
-            are then taken out of the pool.
+        target: The traffic that counts: another file of the same columns;
+            `{column: value}` for the rows of `pool` with that value; or a
+            share of the rows (of the groups) of `pool`, in (0, 1), drawn at
+            random. What is target is taken out of the pool.
+        target_label: The column of the target's labels, where they are
+            trusted more than those in `label`, which all rows have.
         test: A file of target rows to report on; by default the target rows
             that remain.
         positive: The label values that count as 1, where they are not 0/1.
@@ -80,7 +83,8 @@ class RunConfig:
     pool: str
     text: tuple[str, ...]
     label: str
-    target: str | Mapping[str, Any]
+    target: str | Mapping[str, Any] | float
+    target_label: str | None = None
     test: str | None = None
     positive: Any = None
     group: str | None = None
@@ -119,9 +123,11 @@ class RunConfig:
             raise fail(
                 "`name` must be a plain folder name.", f"name={self.name!r}"
             )
-        if not isinstance(self.target, (str, Mapping)) or not self.target:
+        if isinstance(self.target, int | float):
+            check_number("target", self.target, above=0, at_most=1)
+        elif not isinstance(self.target, str | Mapping) or not self.target:
             raise fail(
-                "`target` must be a file or {column: value}.",
+                "`target` must be a file, {column: value} or a share.",
                 f"target={self.target!r}",
             )
         for name in ("target_rows", "validation_rows"):

@@ -39,6 +39,9 @@ from tfimportance.similarity import check_same_dim, unit
 # Targets for each centroid that k-means looks at; more changes little.
 _SEEN_PER_CENTROID = 64
 
+# Up to this many centroids, k-means++ is worth what it costs as a start.
+_FEW = 256
+
 # Above, one cell's remainder is too large for centroids to be of use.
 _LARGEST_SCALE = 20.0
 
@@ -258,7 +261,8 @@ def _partition(members: Array, number: int, seed: int) -> list[Array]:
     number = min(number, len(members))
     rng = np.random.default_rng(seed)
     seen = rng.permutation(len(members))[: _SEEN_PER_CENTROID * number]
-    kmeans = KMeans(number, n_init=1, max_iter=20, random_state=seed)
+    init = "k-means++" if number <= _FEW else "random"
+    kmeans = KMeans(number, init=init, n_init=1, max_iter=10, random_state=seed)
     kmeans.fit(members[seen])
     cell = kmeans.predict(members)
     order = np.argsort(cell, kind="stable")

@@ -1,11 +1,13 @@
 """The rows of a run: the pool, and the target's rows in three parts."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from tfimportance._checks import check_binary, fail
+from tfimportance._checks import Array, check_binary, fail
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples, load_examples, split_examples
 
@@ -29,7 +31,7 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
     shares.append(len(traffic) - wanted)
     target, validation, test = _split(traffic, shares, config.seed)
     if config.test is not None:
-        test = _load(config, config.test)
+        test = _load(config, config.test, config.target_label)
     parts = {"target": target, "validation": validation, "test": test}
     for name, part in parts.items():
         check_binary(f"{name} label", part.labels, both=True)
@@ -38,11 +40,16 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
     return {"pool": pool, **parts}
 
 
-def _load(config: RunConfig, source: str, keep: Sequence[str] = ()) -> Examples:
+def _load(
+    config: RunConfig,
+    source: str,
+    label: str | None = None,
+    keep: Sequence[str] = (),
+) -> Examples:
     return load_examples(
         source,
         text=list(config.text),
-        label=config.label,
+        label=label or config.label,
         positive=config.positive,
         group=config.group,
         id=config.id,
@@ -51,19 +58,39 @@ def _load(config: RunConfig, source: str, keep: Sequence[str] = ()) -> Examples:
 
 
 def _pool_and_traffic(config: RunConfig) -> tuple[Examples, Examples]:
-    if isinstance(config.target, str):
-        return _load(config, config.pool), _load(config, config.target)
-    rows = _load(config, config.pool, keep=list(config.target))
-    matches = np.ones(len(rows), bool)
-    for column, value in config.target.items():
-        matches &= rows.columns[column] == value
-    if not matches.any() or matches.all():
+    target, trusted = config.target, config.target_label
+    if isinstance(target, str):
+        pool = _load(config, config.pool)
+        return pool, _load(config, target, trusted)
+    if isinstance(target, Mapping):
+        rows = _load(config, config.pool, keep=list(target))
+        is_target = _having(rows, target)
+    else:
+        rows = _load(config, config.pool)
+        is_target = _drawn(rows, target, config.seed)
+    if not is_target.any() or is_target.all():
         raise fail(
             "`target` must name some but not all rows of the pool.",
-            f"target={dict(config.target)!r}, which "
-            + ("every row has" if matches.all() else "no row has"),
+            f"target={target!r}, which "
+            + ("every row has" if is_target.all() else "no row has"),
         )
-    return rows.take(~matches), rows.take(matches)
+    traffic = rows if trusted is None else _load(config, config.pool, trusted)
+    return rows.take(~is_target), traffic.take(is_target)
+
+
+def _having(rows: Examples, wanted: Mapping[str, Any]) -> Array:
+    """Returns which rows have the values that the target names."""
+    matches = np.ones(len(rows), bool)
+    for column, value in wanted.items():
+        matches &= rows.columns[column] == value
+    return matches
+
+
+def _drawn(rows: Examples, share: float, seed: int) -> Array:
+    """Returns which rows a random share of them (of their groups) is."""
+    numbered = replace(rows, columns={"row": np.arange(len(rows))})
+    (drawn,) = split_examples(numbered, [share], seed=seed)
+    return np.isin(numbered.columns["row"], drawn.columns["row"])
 
 
 def _split(
