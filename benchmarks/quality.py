@@ -29,8 +29,7 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,9 +40,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
-from baselines import METHODS
-from baselines.detection import detection_f1, recall_in_lowest
-from baselines.problem import Array, Method, Problem
+from baselines.problem import Array
+from quality_detection import print_detection
+from quality_methods import AUTO, SLOW, WEIGHTS, measured
 from quality_tasks import TASKS as KNOWN
 from quality_tasks import Task
 from quality_unseen import TASKS as UNSEEN
@@ -53,9 +52,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tfimportance import importance_scores, to_sample_weight
+from tfimportance import to_sample_weight
 from tfimportance.evaluation import auc_difference, roc_auc
-from tfimportance.reliability import choose_weights, label_reliability
 
 RESULTS = Path("runs/quality")
 TASKS = {**KNOWN, **UNSEEN}
@@ -77,46 +75,8 @@ TABLES: dict[str, tuple[list[str], list[float], list[float], int, int]] = {
     "shift": (["covariate shift"], [0.0], [0.0], 3_000, 10_000),
     "unseen": (list(UNSEEN), [0.0, 0.2], [0.0, 0.1, 0.2, 0.4], 3_000, 3_000),
 }
-
-
-def signed(problem: Problem) -> Array:
-    """Label-signed sinh similarity to target and pool."""
-    return importance_scores(
-        problem.features,
-        problem.target_features,
-        labels=problem.label,
-        target_labels=problem.target_label,
-        seed=problem.seed,
-    )
-
-
-def blind(problem: Problem) -> Array:
-    """Label-blind sinh similarity to the target."""
-    return importance_scores(problem.features, problem.target_features)
-
-
-def auto(problem: Problem) -> Array:
-    """The weights that the target speaks for."""
-    return choose_weights(
-        problem.features,
-        problem.target_features,
-        labels=problem.label,
-        target_labels=problem.target_label,
-        group=problem.group,
-        target_group=problem.target_group,
-        seed=problem.seed,
-    ).sample_weight
-
-
-OURS = {
-    "tfimportance sinh": Method(blind, False, "label-blind"),
-    "tfimportance signed sinh": Method(signed, False, "label-signed"),
-    "tfimportance auto": Method(auto, True, "choose_weights"),
-}
-ALL = {**METHODS, **OURS}
-SLOW = ("Data-OOB", "DVRL")
 Fit = tuple[Array, Array]  # log-odds of validation and test rows
-AUTO, GUARDED = "tfimportance auto", "tfimportance auto, guarded"
+GUARDED = f"{AUTO}, guarded"
 
 
 def probabilities(task: Task, weight: Array, c: float) -> Fit:
@@ -136,7 +96,7 @@ def strengths(name: str, score: Array) -> Iterable[Array]:
     """Yields the weights that the validation rows choose from."""
     if name == AUTO:
         yield score
-    elif ALL[name].is_weight:
+    elif WEIGHTS[name].is_weight:
         yield from (np.maximum(score, 0) ** power for power in POWERS)
     else:
         for share in TEMPERED:
@@ -154,23 +114,22 @@ def run_cell(cell: tuple[str, float, int, int, bool]) -> None:
     *key, slow = cell
     path = place(*key)
     found = json.loads(path.read_text()) if path.exists() else {}
-    left = [m for m in ALL if m not in found and (slow or m not in SLOW)]
+    left = [m for m in WEIGHTS if m not in found and (slow or m not in SLOW)]
     if not left:
         return
     name, noise, seed, rows = key
     task = TASKS[name](seed, noise, rows)
     ones = np.ones(len(task.problem))
     base = {c: probabilities(task, ones, c) for c in REGULARISATION}
-    found["uniform"] = {"seconds": 0.0, **outcome(task, [base])}
+    found["uniform"] = outcome(task, [base])
     for method in left:
-        start = time.perf_counter()
-        score = ALL[method](task.problem)
-        seconds = time.perf_counter() - start
+        score, seconds, memory = measured(WEIGHTS[method], task.problem)
+        cost = {"seconds": seconds, "memory": memory}
         fits = [
             {c: probabilities(task, weight, c) for c in REGULARISATION}
             for weight in strengths(method, score)
         ]
-        found[method] = {"seconds": seconds, **outcome(task, fits)}
+        found[method] = {**cost, **outcome(task, fits)}
         if name == "mixed pool":
             found[method]["top"] = [
                 roc_auc(
@@ -183,7 +142,7 @@ def run_cell(cell: tuple[str, float, int, int, bool]) -> None:
             found[method]["finds"] = roc_auc(task.is_wrong, -score)
         if method == AUTO:
             kept = [guarded(task, fits[0], base)]
-            found[GUARDED] = {"seconds": seconds, **outcome(task, kept)}
+            found[GUARDED] = {**cost, **outcome(task, kept)}
     path.parent.mkdir(parents=True, exist_ok=True)
     stage = path.with_suffix(".part")
     stage.write_text(json.dumps(found))
@@ -281,14 +240,16 @@ def compared(frames: dict[str, pd.DataFrame], rule: str) -> None:
         ]
     ).mean()
     ranks[GUARDED] = ranks[AUTO]  # the same method, beside it
-    times = pd.concat(frames.values()).groupby("method").seconds.mean()
-    show(["method", *gains, "mean rank", "s"])
+    every = pd.concat(frames.values()).groupby("method")
+    seconds, memory = every.seconds.mean(), every.memory.max()
+    show(["method", *gains, "mean rank", "s", "MB"])
     base = [f"{auc.uniform.mean():.3f}" for auc in aucs.values()]
-    show(["uniform: AUC", *base, "", ""], rule=False)
+    show(["uniform: AUC", *base, "", "", ""], rule=False)
     for method in ranks.sort_values(kind="stable").index:
         cells = [interval(gain[method]) for gain in gains.values()]
         rank = "" if method == GUARDED else f"{ranks[method]:.1f}"
-        show([method, *cells, rank, f"{times[method]:.1f}"], rule=False)
+        cost = [f"{seconds[method]:.1f}", f"{memory[method]:.0f}"]
+        show([method, *cells, rank, *cost], rule=False)
     print()
 
 
@@ -315,80 +276,6 @@ def show(cells: list[str], *, rule: bool = True) -> None:
     print(f"| {' | '.join(cells)} |")
     if rule:
         print("|---" * len(cells) + "|")
-
-
-def detection(seeds: int, magic: Path | None) -> None:
-    """Prints how well values find 10% wrong labels among 300 rows."""
-    from sklearn.datasets import load_breast_cancer, load_digits
-
-    digits = load_digits(return_X_y=True)
-    sets = {
-        "breast_cancer": load_breast_cancer(return_X_y=True),
-        "digits, odd": (digits[0], digits[1] % 2),
-    }
-    if magic is not None:
-        table = np.load(magic)
-        sets = {"MagicTelescope": (table["X"], table["y"]), **sets}
-    methods: dict[str, Callable[[Problem], Array]] = {**METHODS, **OURS}
-    del methods[AUTO]
-    methods["tfimportance plausibility"] = plausibility
-    values: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for name, (x, y) in sets.items():
-        for seed in range(seeds):
-            problem, is_noisy = noisy_problem(x, y, seed)
-            for method, score in methods.items():
-                found = np.asarray(score(problem), np.float64)
-                each = values.setdefault(method, {}).setdefault(name, [])
-                each.append(
-                    (
-                        detection_f1(found, is_noisy),
-                        recall_in_lowest(found, is_noisy),
-                    )
-                )
-    print(f"10% wrong labels, 300 rows, 30 noisy targets, {seeds} seeds\n")
-    show(["method", *(f"{name}: F1 / recall" for name in sets)])
-    first = next(iter(sets))
-    ranked = sorted(values, key=lambda m: -np.mean(values[m][first], axis=0)[0])
-    for method in ranked:
-        cells = []
-        for name in sets:
-            f1, recall = np.mean(values[method][name], axis=0)
-            half = 1.96 * np.std([v[0] for v in values[method][name]], ddof=1)
-            half /= seeds**0.5
-            cells.append(f"{f1:.3f} ± {half:.3f} / {recall:.3f}")
-        show([method, *cells], rule=False)
-    print()
-
-
-def plausibility(problem: Problem) -> Array:
-    """The probability that the target would give a row its label."""
-    return label_reliability(
-        problem.features,
-        problem.target_features,
-        labels=problem.label,
-        target_labels=problem.target_label,
-        seed=problem.seed,
-    ).plausibility
-
-
-def noisy_problem(x: Array, y: Array, seed: int) -> tuple[Problem, Array]:
-    """300 rows and 30 targets, a tenth of each with the wrong label."""
-    rng = np.random.default_rng(seed)
-    while True:
-        rows = rng.permutation(len(y))[:330]
-        label = np.asarray(y[rows], np.int64)
-        is_noisy = np.zeros(330, bool)
-        is_noisy[rng.choice(300, 30, replace=False)] = True
-        is_noisy[300 + rng.choice(30, 3, replace=False)] = True
-        label = np.where(is_noisy, 1 - label, label)
-        if len(np.unique(label[300:])) == 2:
-            break
-    features = StandardScaler().fit(x[rows[:300]]).transform(x[rows])
-    features = features.astype(np.float32)
-    problem = Problem(
-        features[:300], label[:300], features[300:], label[300:], seed=seed
-    )
-    return problem, is_noisy[:300]
 
 
 def main() -> None:
@@ -418,7 +305,12 @@ def main() -> None:
                 arguments.slow,
             )
     if arguments.table in (None, "detection"):
-        detection(max(arguments.seeds, 20), arguments.magic)
+        print_detection(
+            max(arguments.seeds, 20),
+            arguments.workers,
+            arguments.slow,
+            arguments.magic,
+        )
 
 
 if __name__ == "__main__":

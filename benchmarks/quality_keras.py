@@ -15,7 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pandas as pd
-from quality import AUTO, auto, blind, interval, show, signed
+from quality import interval, show
+from quality_methods import AUTO, auto, blind, signed
 from quality_tasks import TASKS, Task
 
 from tfimportance import dense_head, fit, to_sample_weight
