@@ -8,6 +8,7 @@ import math
 import baselines
 import numpy as np
 import pytest
+import quality_detection
 from baselines import METHODS, Problem, detection
 from baselines.domain_classifier import domain_classifier
 from baselines.knn_shapley import knn_shapley
@@ -286,3 +287,23 @@ def test_examples_run(module):
     result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed
+
+
+def test_values_that_know_the_wrong_labels_find_and_remove_them():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2_000, 5))
+    y = (x[:, 0] > 0).astype(int)
+    problem, is_noisy, (rest, truth) = quality_detection.noisy_problem(x, y, 0)
+    assert len(problem) == len(is_noisy) == 300
+    assert is_noisy.sum() == 30
+    assert len(rest) == len(truth) == 2_000 - 330
+    right = problem.features[:, 0] > -x[:, 0].mean() / x[:, 0].std()
+    wrong = right != problem.label
+    # Rows next to the boundary may fall on its other side when scaled.
+    assert np.mean(wrong == is_noisy) > 0.95
+    found = quality_detection.figures(
+        -is_noisy.astype(float), problem, is_noisy, (rest, truth)
+    )
+    assert found["F1"] == found["found in the lowest 10%"] == 1
+    assert found["found in the lowest 5%"] == 0.5
+    assert found["without the lowest 10%"] > 0.01

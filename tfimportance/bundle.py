@@ -35,7 +35,7 @@ class Bundle:
     """
 
     model: keras.Model
-    encoder: str
+    encoder: str | Mapping[str, Any]
     text: tuple[str, ...]
     fields: str = "auto"
     targets: TargetSet | None = None

@@ -123,7 +123,7 @@ def small_loss(material: Material) -> Recipe:
 def combined(material: Material) -> Recipe:
     """Label-signed agreement with both, plus small loss, standardised."""
     signed, likely = _signed(material, "both"), _log_probability(material)
-    return _tempered(signed / signed.std() + likely / likely.std())
+    return _tempered(_standardised(signed) + _standardised(likely))
 
 
 def auto(material: Material) -> Recipe:
@@ -209,10 +209,17 @@ def _signed(material: Material, reference: str) -> Array:
 
 
 def _log_probability(material: Material) -> Array:
-    log_odds, _ = out_of_fold(
+    log_odds = out_of_fold(
         material.pool, material.label, material.group, material.seed
-    )
+    ).log_odds
     return -np.logaddexp(0, np.where(material.label == 1, -log_odds, log_odds))
+
+
+def _standardised(score: Array) -> Array:
+    """The score over its spread; as it is, where that is rounding alone."""
+    spread = score.std()
+    is_flat = spread <= 1e-12 * np.abs(score).max()
+    return score if is_flat else score / spread
 
 
 def _tempered(score: Array) -> Recipe:

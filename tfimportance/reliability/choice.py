@@ -2,9 +2,9 @@
 
 The candidates say differently how much to believe the labels, and whether to
 prefer rows that look like the target; uniform weights are one of them. Each is
-judged on target rows that had no say in its weights, by the AUC of a weighted
-logistic regression, and counts as much as the evidence for it. The best of a
-few close candidates is a matter of luck; their average is not.
+judged on target rows whose labels had no say in its weights, by the AUC of
+weighted logistic regressions, and counts as much as the evidence for it. The
+best of a few close candidates is a matter of luck; their average is not.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 from scipy.stats import norm
 
-from tfimportance._checks import Array, check_length
+from tfimportance._checks import Array
 from tfimportance.evaluation import CONFIDENCE, auc_difference
 from tfimportance.reliability.labels import (
     LabelReliability,
@@ -38,6 +38,10 @@ _JUDGED_ROWS = 5_000  # of the pool, that a candidate is tried on
 # Effective share of the rows of the boldest candidates.
 _SHARP, _SHARPEST = 0.6, 0.3
 _LEAST = 1e-3  # no row is lost altogether
+# Weights help a loosely regularised model most, and may harm a firm one. Which
+# of them the model to be trained is like, nobody says: both judge.
+_STRENGTHS = (1e-3, 1e-2)
+_BELIEF = 2.0  # in a gain of one standard error: log of the odds
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Candidate:
 
     Attributes:
         name: What the weights are made of.
-        gain: ROC AUC less that of uniform weights.
-        error: Standard error of `gain`, over target rows or their groups.
+        gain: ROC AUC less that of uniform weights, mean of two models.
+        error: Standard error of a gain, over target rows or their groups.
         share: Its part in the average, in [0, 1]; they sum to 1.
     """
 
@@ -147,15 +151,15 @@ def choose_weights(
         labels=labels,
         target_labels=target_labels,
         group=group,
+        target_group=target_group,
         scale=scale,
         pool_size=pool_size,
         seed=seed,
     )
     groups = None if target_group is None else np.asarray(target_group)
-    if groups is not None:
-        check_length("target_group", groups, len(opinions.target), "targets")
     relevance = _relevance(opinions, seed)
-    candidates = _judged(opinions, relevance, groups, seed)
+    tried = _tried(opinions, relevance, groups, seed)
+    candidates = _judged(opinions.target_label, tried, groups)
     everybody = np.arange(len(opinions.target))
     found = judge(opinions, everybody, np.arange(len(opinions.pool)))
     weights = _weights(found, relevance)
@@ -194,41 +198,56 @@ def _relevance(opinions: Opinions, seed: int) -> Array:
     rows = np.concatenate([opinions.pool, opinions.target])
     count = len(opinions.pool)
     is_target = (np.arange(len(rows)) >= count).astype(np.int8)
-    log_odds, _ = out_of_fold(rows, is_target, None, seed, balanced=True)
-    return expit(log_odds[:count])
+    models = out_of_fold(rows, is_target, None, seed, balanced=True)
+    return expit(models.log_odds[:count])
+
+
+def _tried(
+    opinions: Opinions, relevance: Array, groups: Array | None, seed: int
+) -> dict[str, Array]:
+    """Returns what models trained by each candidate say of the target rows.
+
+    By name `(num_strengths, num_targets)`; no row is judged by weights that
+    it had a say in.
+    """
+    rows = some(opinions.label, np.random.default_rng(seed), _JUDGED_ROWS)
+    pool, pool_label = opinions.pool[rows], opinions.label[rows]
+    fold = folds(opinions.target_label, groups, seed)
+    scores: dict[str, Array] = {}
+    for number in np.unique(fold):
+        known, unseen = np.flatnonzero(fold != number), fold == number
+        if len(np.unique(opinions.target_label[known])) < 2:
+            continue
+        found = judge(opinions, known, rows)
+        asked = opinions.target[unseen]
+        for name, weight in _weights(found, relevance[rows]).items():
+            score = scores.setdefault(
+                name, np.zeros((len(_STRENGTHS), len(fold)))
+            )
+            for k, strength in enumerate(_STRENGTHS):
+                model = learner(pool, pool_label, weight, strength=strength)
+                score[k, unseen] = model.decision_function(asked)
+    return scores
 
 
 def _judged(
-    opinions: Opinions, relevance: Array, groups: Array | None, seed: int
+    label: Array, scores: Mapping[str, Array], groups: Array | None
 ) -> tuple[Candidate, ...]:
-    """Returns what each candidate gains on target rows unseen by it."""
-    rng = np.random.default_rng(seed)
-    rows = some(opinions.label, rng, _JUDGED_ROWS)
-    label = opinions.target_label
-    fold = folds(label, groups, seed)
-    scores: dict[str, Array] = {}
-    for number in np.unique(fold):
-        known, unseen = (np.flatnonzero(fold != number), fold == number)
-        if len(np.unique(label[known])) < 2:
-            continue
-        found = judge(opinions, known, rows)
-        for name, weight in _weights(found, relevance[rows]).items():
-            model = learner(opinions.pool[rows], opinions.label[rows], weight)
-            score = scores.setdefault(name, np.zeros(len(label)))
-            score[unseen] = model.decision_function(opinions.target[unseen])
+    """Returns what each candidate gains, and its share by that evidence."""
     if not scores:  # too few target rows to judge by
         return (Candidate(UNIFORM, 0.0, 0.0, 1.0),)
-    gains = {
-        name: _gain(label, score, scores[UNIFORM], groups)
-        for name, score in scores.items()
-    }
-    gain, error = np.array(list(gains.values())).T
-    evidence = gain / max(error.mean(), _LEAST)
-    evidence[0] += np.log(len(gains) - 1)  # uniform: half of the belief before
+    base = scores[UNIFORM]
+    found = [
+        [_gain(label, *pair, groups) for pair in zip(each, base, strict=True)]
+        for each in scores.values()
+    ]
+    gain, error = np.mean(found, axis=1).T  # of all strengths
+    evidence = _BELIEF * gain / max(error[1:].mean(), _LEAST)
+    evidence[0] += np.log(len(gain) - 1)  # uniform: half of the belief before
     shares = softmax(evidence)
     return tuple(
-        Candidate(name, *gains[name], float(share))
-        for name, share in zip(gains, shares, strict=True)
+        Candidate(name, *map(float, each))
+        for name, *each in zip(scores, gain, error, shares, strict=True)
     )
 
 

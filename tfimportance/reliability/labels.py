@@ -56,6 +56,7 @@ def label_reliability(
     labels: ArrayLike,
     target_labels: ArrayLike,
     group: ArrayLike | None = None,
+    target_group: ArrayLike | None = None,
     scale: float = 4.0,
     pool_size: int = 2048,
     seed: int = 0,
@@ -80,6 +81,8 @@ def label_reliability(
         target_labels: `(num_targets,)` of 0 and 1, both present; trusted.
         group: `(num_samples,)` of any values, such as the query of each row,
             or None: no row is judged by a model that knows its group.
+        target_group: `(num_targets,)`, likewise: the targets of one group do
+            not vouch for each other.
         scale: As in `importance_scores`.
         pool_size: Most rows of the pool that vote.
         seed: Fixes folds and samples.
@@ -96,6 +99,7 @@ def label_reliability(
         labels=labels,
         target_labels=target_labels,
         group=group,
+        target_group=target_group,
         scale=scale,
         pool_size=pool_size,
         seed=seed,
@@ -111,6 +115,7 @@ def open_opinions(
     labels: ArrayLike,
     target_labels: ArrayLike,
     group: ArrayLike | None,
+    target_group: ArrayLike | None,
     scale: float,
     pool_size: int,
     seed: int,
@@ -124,19 +129,31 @@ def open_opinions(
     target_label = as_labels(
         "target_labels", target_labels, len(target), both=True
     )
-    groups = None if group is None else np.asarray(group)
-    if groups is not None:
-        check_length("group", groups, len(pool), "embeddings")
+    groups = _groups("group", group, len(pool), "embeddings")
+    target_groups = _groups(
+        "target_group", target_group, len(target), "target_embeddings"
+    )
     return Opinions(
         pool,
         label,
         target,
         target_label,
         group=groups,
+        target_group=target_groups,
         scale=scale,
         pool_size=pool_size,
         seed=seed,
     )
+
+
+def _groups(
+    name: str, group: ArrayLike | None, count: int, rows: str
+) -> Array | None:
+    if group is None:
+        return None
+    groups = np.asarray(group)
+    check_length(name, groups, count, rows)
+    return groups
 
 
 def judge(opinions: Opinions, known: Array, rows: Array) -> LabelReliability:

@@ -1,5 +1,6 @@
 """Linear models on embeddings, asked about rows that they have not seen."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from tfimportance.evaluation import roc_auc
 # Inverse regularisation on standardised embeddings, `C` in scikit-learn. Few
 # or noisy rows want a small one: it is chosen by what is predicted best.
 STRENGTHS = (1e-4, 1e-3, 1e-2)
-LOOSE = STRENGTHS[-1]
 _FOLDS = 5
 MOST_ROWS = 20_000  # that a model learns from; more change little
 _STEPS = 200
@@ -26,7 +26,7 @@ def learner(
     label: Array,
     sample_weight: Array | None = None,
     *,
-    strength: float = LOOSE,
+    strength: float,
     balanced: bool = False,
 ) -> Pipeline:
     """Returns a fitted logistic regression on standardised embeddings.
@@ -74,6 +74,25 @@ def folds(
     return number
 
 
+@dataclass(frozen=True)
+class OutOfFold:
+    """Models of four fifths of the rows each.
+
+    Attributes:
+        log_odds: `(num_samples,)` of label 1, by a model that has seen neither
+            the row nor its group; 0 where it could learn nothing.
+        models: One for each fold.
+    """
+
+    log_odds: Array
+    models: tuple[Pipeline, ...]
+
+    def asked(self, features: Array) -> Array:
+        """Returns the mean log-odds that all models give other rows."""
+        said = [model.decision_function(features) for model in self.models]
+        return np.mean(said, axis=0) if said else np.zeros(len(features))
+
+
 def out_of_fold(
     features: Array,
     label: Array,
@@ -81,30 +100,27 @@ def out_of_fold(
     seed: int,
     *,
     balanced: bool = False,
-) -> tuple[Array, float]:
-    """Returns log-odds of label 1 by models of other rows, and the strength.
-
-    Of `STRENGTHS` that with the highest out-of-fold AUC is taken.
-    """
-    tried = {
-        strength: _out_of_fold(features, label, group, seed, strength, balanced)
+) -> OutOfFold:
+    """Returns models at that of `STRENGTHS` with the best out-of-fold AUC."""
+    fold = folds(label, group, seed)
+    tried = [
+        _fitted(features, label, fold, seed, strength, balanced)
         for strength in STRENGTHS
-    }
-    best = max(tried, key=lambda each: roc_auc(label, tried[each]))
-    return tried[best], best
+    ]
+    return max(tried, key=lambda each: roc_auc(label, each.log_odds))
 
 
-def _out_of_fold(
+def _fitted(
     features: Array,
     label: Array,
-    group: Array | None,
+    fold: Array,
     seed: int,
     strength: float,
     balanced: bool,
-) -> Array:
-    fold = folds(label, group, seed)
+) -> OutOfFold:
     rng = np.random.default_rng(seed)
     log_odds = np.zeros(len(label))
+    models = []
     for number in np.unique(fold):
         known = np.flatnonzero(fold != number)
         if len(np.unique(label[known])) < 2:
@@ -118,7 +134,8 @@ def _out_of_fold(
         )
         unseen = fold == number
         log_odds[unseen] = model.decision_function(features[unseen])
-    return log_odds
+        models.append(model)
+    return OutOfFold(log_odds, tuple(models))
 
 
 def some(

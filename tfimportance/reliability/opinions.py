@@ -6,7 +6,7 @@ import numpy as np
 
 from tfimportance._checks import Array
 from tfimportance.importance import importance_scores
-from tfimportance.reliability.learners import learner, out_of_fold, some
+from tfimportance.reliability.learners import folds, out_of_fold
 
 NAMES = ("target", "pool", "model")
 
@@ -20,8 +20,9 @@ class Opinions:
     - pool: the same with a balanced sample of the pool;
     - model: the log-odds of a logistic regression on the pool, out of fold.
 
-    A row's own label has no say in any of them, nor, in the model, have the
-    labels of its group; all labels together choose the model's strength.
+    A row's own label has no say in any of them, nor have the labels of its
+    group in the model or, among targets, in the target's agreement; all labels
+    together choose the model's strength.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Opinions:
         target_label: Array,
         *,
         group: Array | None,
+        target_group: Array | None,
         scale: float,
         pool_size: int,
         seed: int,
@@ -48,10 +50,10 @@ class Opinions:
         self._on_target_by_pool = self._agreement(
             self.target, self.pool[voters], label[voters]
         )
-        self._by_model, strength = out_of_fold(self.pool, label, group, seed)
-        known = some(label, rng)
-        model = learner(self.pool[known], label[known], strength=strength)
-        self._on_target_by_model = model.decision_function(self.target)
+        models = out_of_fold(self.pool, label, group, seed)
+        self._by_model = models.log_odds
+        self._on_target_by_model = models.asked(self.target)
+        self._target_group, self._seed = target_group, seed
 
     def given(self, known: Array, rows: Array) -> tuple[Array, Array]:
         """Returns the opinions where only the `known` targets vote.
@@ -65,9 +67,7 @@ class Opinions:
         """
         voters, label = self.target[known], self.target_label[known]
         on_target = self._agreement(self.target, voters, label)
-        on_target[known] = self._agreement_within(
-            voters, label, 2 * len(known), 0
-        )
+        on_target[known] = self._agreement_among(known)
         on_pool = self._agreement(self.pool[rows], voters, label)
         return (
             np.stack(
@@ -91,6 +91,21 @@ class Opinions:
                 **self._settings,
             )
         )
+
+    def _agreement_among(self, known: Array) -> Array:
+        """The known targets among themselves, groups not among their own."""
+        rows, label = self.target[known], self.target_label[known]
+        if self._target_group is None:
+            return self._agreement_within(rows, label, 2 * len(known), 0)
+        fold = folds(label, self._target_group[known], self._seed)
+        agreement = np.zeros(len(known))
+        for number in np.unique(fold):
+            asked, voters = fold == number, fold != number
+            if len(np.unique(label[voters])) == 2:
+                agreement[asked] = self._agreement(
+                    rows[asked], rows[voters], label[voters]
+                )
+        return agreement
 
     def _agreement_within(
         self, rows: Array, label: Array, size: int, seed: int
