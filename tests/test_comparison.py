@@ -100,6 +100,29 @@ def test_a_gain_within_one_standard_error_leaves_uniform():
     assert comparison.chosen == reverse.chosen == "uniform"
 
 
+def test_the_luckiest_of_many_strategies_has_to_be_luckier():
+    """With one strategy, one standard error; with 14, as unlikely together."""
+    draws = np.random.default_rng(3)
+    taken = 0
+    for _ in range(60):
+        signal = LABEL + draws.normal(0, 1, 200)
+        part = {"validation": Part(signal[:, None], LABEL)}
+        runs = {
+            name: [
+                Trained(
+                    0,
+                    None,
+                    FitResult({}, 1, 0.5),
+                    {"validation": signal + draws.normal(0, 1, 200)},
+                )
+            ]
+            for name in ("uniform", *map(str, range(14)))
+        }
+        taken += Comparison(part, runs).chosen != "uniform"
+    # norm.sf(1) = 0.16 at most, and three standard errors of that beside it.
+    assert taken / 60 < 0.16 + 3 * (0.16 * 0.84 / 60) ** 0.5
+
+
 # Scores of 400 rows in 100 groups, of strategies known to be good and bad.
 TEST_LABEL = np.arange(400) % 2
 GROUPS = np.arange(400) // 4

@@ -176,3 +176,13 @@ def test_a_model_with_two_outputs_is_refused():
 
     with pytest.raises(InputError, match=r"one probability .* \(3, 2\)"):
         evaluate(Model(), np.ones((3, 1)), [0, 1, 1])
+
+
+def test_rows_of_a_single_group_are_taken_as_independent():
+    draws = np.random.default_rng(8)
+    label = np.arange(120) % 2
+    ours, theirs = label + draws.normal(0, 1, (2, 120))
+    one = np.full(120, "us")
+    assert auc_difference(label, [ours], [theirs], group=one) == (
+        auc_difference(label, [ours], [theirs])
+    )

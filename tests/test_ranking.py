@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from tfimportance import InputError
 from tfimportance.ranking import evaluate_ranking
@@ -24,6 +25,21 @@ def test_means_over_groups_agree_with_the_definitions():
             gains.append(found / best)
     quality = evaluate_ranking(label, score, group)
     assert quality.groups == len(aucs) == 39
+    assert quality.roc_auc == pytest.approx(np.mean(aucs))
+    assert quality.ndcg_at_10 == pytest.approx(np.mean(gains))
+
+
+def test_ties_share_their_places_as_in_scikit_learn():
+    group = rng.integers(0, 30, 500)
+    label = rng.integers(0, 2, 500)
+    score = rng.integers(0, 4, 500) / 4
+    aucs, gains = [], []
+    for g in np.unique(group):
+        y, s = label[group == g], score[group == g]
+        if 0 < y.mean() < 1:
+            aucs.append(roc_auc_score(y, s))
+            gains.append(ndcg_score([y], [s], k=10))
+    quality = evaluate_ranking(label, score, group)
     assert quality.roc_auc == pytest.approx(np.mean(aucs))
     assert quality.ndcg_at_10 == pytest.approx(np.mean(gains))
 

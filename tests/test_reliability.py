@@ -12,7 +12,13 @@ from tfimportance.reliability.labels import judge, open_opinions
 from tfimportance.reliability.learners import folds, learner, out_of_fold
 from tfimportance.reliability.noise import flip_rates, true_label
 
-SETTINGS = {"group": None, "target_group": None, "scale": 4.0, "pool_size": 512, "seed": 0}
+SETTINGS = {
+    "group": None,
+    "target_group": None,
+    "scale": 4.0,
+    "pool_size": 512,
+    "seed": 0,
+}
 
 
 def made(rows, seed, dim=12, margin=0.0):
@@ -128,11 +134,16 @@ def test_the_model_has_not_seen_the_row_nor_its_group(size):
     opinions = opened(x, y, target, target_label, group=group)
     model_says = opinions.given(np.arange(40), np.arange(300))[0][:, 2]
     middle = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+    of_target = []
     for number in range(5):
         others, asked = fold != number, fold == number
         model = learner(x[others] - middle, y[others], strength=1e-2)
         expected = model.decision_function(x[asked] - middle)
         assert model_says[asked] == pytest.approx(expected, abs=1e-6)
+        of_target.append(model.decision_function(target - middle))
+    # The same models, so that both are in the same units.
+    on_target = opinions.given(np.arange(40), np.arange(300))[1][:, 2]
+    assert on_target == pytest.approx(np.mean(of_target, axis=0), abs=1e-6)
 
 
 def test_a_target_has_no_say_in_the_opinions_on_it():
@@ -429,3 +440,20 @@ def test_no_opinion_is_beyond_doubt():
     found = judge(Loud(), np.arange(100), np.arange(4_000))
     assert 0 < found.plausibility[0] < 0.001
     assert np.isfinite(np.log(found.plausibility)).all()
+
+
+def test_targets_of_one_query_do_not_vouch_for_each_other():
+    """A label that only its own query tells says nothing of other queries."""
+    draws = np.random.default_rng(30)
+    centre, toss = draws.normal(0, 1, (30, 12)), draws.integers(0, 2, 30)
+    query = np.repeat(np.arange(30), 10)
+    target = np.float32(centre[query] + 0.1 * draws.normal(0, 1, (300, 12)))
+    x, y = made(400, 31)
+    together, apart = (
+        label_reliability(
+            x, target, labels=y, target_labels=toss[query], target_group=group
+        ).opinion_weight["target"]
+        for group in (None, query)
+    )
+    assert together > 1
+    assert apart < 0.3

@@ -132,7 +132,8 @@ def evaluate_probability(
         labels: `(num_samples,)` of 0 and 1; both must occur.
         probability: `(num_samples,)` in [0, 1].
         threshold: In [0, 1].
-        group: `(num_samples,)` of any type, or None for independent rows.
+        group: `(num_samples,)` of any type, or None for independent rows, as
+            which those of a single group are taken, too.
 
     Raises:
         InputError: An argument has another shape or range.
@@ -258,11 +259,10 @@ def _checked(
         check_finite("probability", array)
     groups = np.arange(len(label)) if group is None else np.asarray(group)
     check_length("group", groups, len(label), "labels")
-    return (
-        label.astype(np.int8),
-        arrays,
-        np.unique(groups, return_inverse=True)[1],
-    )
+    number = np.unique(groups, return_inverse=True)[1]
+    if not number.any():  # one group tells nothing of others, its rows do
+        number = np.arange(len(label))
+    return label.astype(np.int8), arrays, number
 
 
 def _auc_and_influence(label: Array, score: Array) -> tuple[float, Array]:

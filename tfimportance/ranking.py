@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.metrics import ndcg_score
 
 from tfimportance._checks import (
     Array,
@@ -13,7 +12,6 @@ from tfimportance._checks import (
     check_length,
     fail,
 )
-from tfimportance.evaluation import roc_auc
 
 _DEPTH = 10
 
@@ -59,29 +57,46 @@ def evaluate_ranking(
     check_length("score", value, len(label), "labels")
     check_finite("score", value)
     check_length("group", groups, len(label), "labels")
-    members = [
-        rows for rows in _rows_by_group(groups) if 0 < label[rows].mean() < 1
-    ]
-    if not members:
+    number = np.unique(groups, return_inverse=True)[1]
+    auc, ndcg = _by_group(label, value, number)
+    ranks = ~np.isnan(auc)
+    if not ranks.any():
         raise fail(
             "`group` must have at least one group with both labels.",
-            f"{len(np.unique(groups))} groups, each with one label",
+            f"{len(auc)} groups, each with one label",
             "Group by the query, not by the row.",
         )
     return RankingQuality(
-        groups=len(members),
-        roc_auc=_mean([roc_auc(label[r], value[r]) for r in members]),
-        ndcg_at_10=_mean(
-            [ndcg_score([label[r]], [value[r]], k=_DEPTH) for r in members]
-        ),
+        groups=int(ranks.sum()),
+        roc_auc=float(auc[ranks].mean()),
+        ndcg_at_10=float(ndcg[ranks].mean()),
     )
 
 
-def _rows_by_group(group: Array) -> list[Array]:
-    number = np.unique(group, return_inverse=True)[1]
-    order = np.argsort(number, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(number[order])) + 1)
+def _by_group(label: Array, score: Array, number: Array) -> tuple[Array, Array]:
+    """Returns `(num_groups,)` AUC and NDCG, NaN where a label is missing.
 
-
-def _mean(values: list[float]) -> float:
-    return float(np.mean(values))
+    Rows with the same score share their places, as in scikit-learn.
+    """
+    order = np.lexsort((-score, number))
+    label, score, number = label[order], score[order], number[order]
+    size = np.bincount(number)
+    positive = np.bincount(number, label)
+    place = np.arange(len(label)) - (np.cumsum(size) - size)[number]
+    is_new = (np.diff(number, prepend=-1) != 0) | (
+        np.diff(score, prepend=np.nan) != 0
+    )
+    tie = np.cumsum(is_new) - 1
+    tied = np.bincount(tie)
+    shared = (np.bincount(tie, place) / tied)[tie]
+    discount = np.where(place < _DEPTH, 1 / np.log2(place + 2), 0)
+    gain = label * (np.bincount(tie, discount) / tied)[tie]
+    ideal = np.append(0, np.cumsum(1 / np.log2(np.arange(_DEPTH) + 2)))
+    best = ideal[np.minimum(positive, _DEPTH).astype(int)]
+    # Negatives behind a positive: all places behind it but those of positives.
+    behind = np.bincount(number, label * (size[number] - 1 - shared))
+    pairs = positive * (size - positive)
+    with np.errstate(invalid="ignore"):
+        auc = (behind - positive * (positive - 1) / 2) / pairs
+        ndcg = np.bincount(number, gain) / best
+    return np.where(pairs > 0, auc, np.nan), ndcg

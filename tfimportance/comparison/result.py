@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import keras
 import pandas as pd
+from scipy.stats import norm
 
 from tfimportance._checks import Array, InputError
 from tfimportance.comparison.evidence import (
@@ -63,12 +65,15 @@ class Comparison:
         """The best strategy on the validation rows, if clearly so.
 
         First, do no harm: a strategy has to beat uniform weights by more than
-        one standard error of the paired difference, else uniform it is.
+        one standard error of the paired difference, else uniform it is. Of
+        several strategies the luckiest does so by chance: the bar rises with
+        their number, so that it stays as unlikely (Bonferroni).
         """
         best, gain = BASELINE, 0.0
+        bar = norm.isf(norm.sf(1) / max(len(self.trained) - 1, 1))
         for name in self.trained:
             mean, interval = self.difference(name, "validation")
-            if mean > max(gain, standard_error(mean, interval)):
+            if mean > max(gain, bar * standard_error(mean, interval)):
                 best, gain = name, mean
         return best
 
@@ -92,6 +97,10 @@ class Comparison:
 
     def evidence(self) -> dict[str, Evidence]:
         """Returns the evidence on every strategy but uniform weights."""
+        return self._evidence
+
+    @cached_property
+    def _evidence(self) -> dict[str, Evidence]:
         part = self.parts["test"]
         on_test = {
             name: [one.probability["test"] for one in trained]
