@@ -181,6 +181,12 @@ def test_ids_that_are_not_in_the_table_count_as_padding(jit_compile):
     np.testing.assert_allclose(result, expected, rtol=2e-5)
 
 
+def test_ids_beyond_32_bits_count_as_padding():
+    far = np.array([[4, 2**32 + 1, 1, 2**31 + 3]], np.int64)
+    expected = encoder()(np.array([[4, 1]]))
+    np.testing.assert_allclose(encoder()(far), expected, rtol=2e-5)
+
+
 def test_a_sequence_of_one_is_the_row_of_the_table():
     ids = np.array([[5], [2]])
     np.testing.assert_allclose(encoder()(ids), TABLE[[5, 2]], rtol=1e-6)

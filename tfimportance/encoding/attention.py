@@ -204,9 +204,9 @@ class SequenceEncoder(keras.layers.Layer):
 
     def _known(self, inputs: Any) -> Any:
         # Without this a GPU would read zeros and XLA the table's last row.
-        ids = tf.cast(inputs, tf.int32)
+        ids = tf.cast(inputs, tf.int64)
         is_known = (ids > 0) & (ids < self.vocabulary_size)
-        return tf.where(is_known, ids, tf.zeros_like(ids))
+        return tf.cast(tf.where(is_known, ids, tf.zeros_like(ids)), tf.int32)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """Returns None: the output has no positions left."""
