@@ -60,6 +60,19 @@ def test_all_columns_and_every_row_count():
     )
 
 
+def test_each_column_is_fitted_behind_its_own_prefix():
+    columns = {"a": np.array(POOL[:7], object), "b": np.array(POOL[7:], object)}
+    encoder = Letters()
+    encoder.prefixes = ("ask: ", "")
+    white = fit_whitening(encoder, Examples(text=columns))
+    asked = [f"ask: {text}" for text in POOL[:7]] + POOL[7:]
+    expected = fit_whitening(Letters(), asked)
+    white.prefixes = ()
+    np.testing.assert_allclose(
+        encode(white, NEW), encode(expected, NEW), atol=1e-5
+    )
+
+
 @pytest.fixture(scope="module")
 def reviews():
     return list(datasets.load("womens_clothing_reviews")["review"][:400])

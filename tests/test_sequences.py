@@ -88,6 +88,16 @@ def test_recency_by_hand():
     np.testing.assert_allclose(x[0], by_hand, rtol=1e-5)
 
 
+def test_prefixes_stand_before_items_and_queries():
+    table = Table()
+    table.prefixes = ("", "que")
+    queries = ["ry"] * 5
+    x = encode_sequences(table, SEQUENCES, pooling="attention", queries=queries)
+    rows = expected(SEQUENCES, "attention", ["query"] * 5)
+    np.testing.assert_allclose(x, rows, rtol=1e-5, atol=1e-6)
+    assert table.prefixes == ("", "que")
+
+
 def test_strong_attention_takes_the_text_nearest_to_the_query():
     queries = ["oak bed", "a", "sofa", "a", "a"]
     x = encode_sequences(

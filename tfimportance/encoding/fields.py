@@ -1,5 +1,6 @@
 """One embedding of a sample that has several text columns."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -76,6 +77,16 @@ def column_prefix(encoder: Any, column: int) -> str:
     """Returns what `encoder.prefixes` puts in front of a column's texts."""
     prefixes = getattr(encoder, "prefixes", ()) or ("",)
     return str(prefixes[min(column, len(prefixes) - 1)])
+
+
+def without_prefixes(encoder: Any) -> Any:
+    """Returns the encoder for texts that have their prefixes already."""
+    if not getattr(encoder, "prefixes", ()):
+        return encoder
+    twin = copy.copy(encoder)
+    # Past tf.Module, whose list of what to save both share.
+    object.__setattr__(twin, "prefixes", ())
+    return twin
 
 
 def field_mode(fields: str, count: int) -> str:

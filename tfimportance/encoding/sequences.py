@@ -19,6 +19,8 @@ from tfimportance._checks import (
 )
 from tfimportance.encoding.attention import SequenceEncoder
 from tfimportance.encoding.batching import encode
+from tfimportance.encoding.fields import column_prefix, without_prefixes
+from tfimportance.encoding.texts import with_prefix
 
 POOLINGS = ("mean", "recency", "attention", "none")
 
@@ -164,7 +166,8 @@ def encode_sequences(
         (3, 256)
 
     Args:
-        encoder: What `load_encoder` returned.
+        encoder: What `load_encoder` returned. For its `prefixes` the items
+            are the first column and the queries the second.
         sequences: `num_samples` lists of texts, the latest last. An empty one
             gives the zero vector.
         pooling: `"mean"`, `"recency"`, `"attention"` or `"none"`.
@@ -191,8 +194,15 @@ def encode_sequences(
     check_number("scale", scale, above=0)
     texts, counts = _flatten(sequences, length)
     wanted = _queries(queries, pooling, len(counts))
+    texts = with_prefix(column_prefix(encoder, 0), texts)
+    wanted = with_prefix(column_prefix(encoder, 1), wanted)
     codes, distinct = pd.factorize(np.concatenate([texts, wanted]))
-    table = encode(encoder, distinct, batch_size=batch_size, progress=progress)
+    table = encode(
+        without_prefixes(encoder),
+        distinct,
+        batch_size=batch_size,
+        progress=progress,
+    )
     codes, queried = codes[: len(texts)], codes[len(texts) :]
     if pooling == "none":
         return _pad(table, codes, counts)

@@ -15,7 +15,12 @@ from safetensors.numpy import load_file, save_file
 from tfimportance._checks import Array, check_count, fail
 from tfimportance._files import check_writable, staged_folder
 from tfimportance.encoding.batching import encode
-from tfimportance.encoding.texts import distinct_texts, text_columns
+from tfimportance.encoding.fields import column_prefix, without_prefixes
+from tfimportance.encoding.texts import (
+    distinct_texts,
+    text_columns,
+    with_prefix,
+)
 
 CONFIG, STATISTICS = "config.json", "whitening.safetensors"
 FORMAT = 1
@@ -120,7 +125,8 @@ def fit_whitening(
 
     Args:
         encoder: What `load_encoder` returned.
-        examples: The training pool, as in `encode`; all text columns count.
+        examples: The training pool, as in `encode`; all text columns count,
+            each behind its prefix.
         dim: Number of the strongest components to keep; None keeps all.
         scale: Whether to divide by the standard deviations. Without it, and
             with `dim=None`, only the mean is subtracted.
@@ -140,9 +146,13 @@ def fit_whitening(
                 f"`dim` must be at most {encoder.dim} for this encoder.",
                 f"dim={dim}",
             )
-    columns = text_columns(examples)
+    columns = [
+        with_prefix(column_prefix(encoder, i), column)
+        for i, column in enumerate(text_columns(examples))
+    ]
     codes, texts = distinct_texts(columns)
-    values = encode(encoder, texts, cache=cache, progress=progress)
+    plain = without_prefixes(encoder)
+    values = encode(plain, texts, cache=cache, progress=progress)
     counts = np.bincount(codes.reshape(-1), minlength=len(texts))
     mean, covariance = _moments(values, counts / counts.sum())
     matrix = _matrix(covariance, dim or encoder.dim, scale=scale)
