@@ -6,10 +6,11 @@ import pytest
 import reference
 import tensorflow as tf
 import tiny_bert
+from huggingface_hub.utils import filter_repo_objects
 from letters import ITEM, QUERY, Letters, letters, pairs
 
 from tfimportance import InputError, encode, load_encoder
-from tfimportance.encoding import combine_fields
+from tfimportance.encoding import combine_fields, fit_whitening
 from tfimportance.encoding.pooling import pool
 
 MODULES = ["Transformer", "Pooling"]
@@ -60,6 +61,16 @@ def test_options_of_a_backbone(hugging_face):
         )
     }
     assert len(prints) == 5
+
+
+def test_the_activation_is_part_of_the_fingerprint(hugging_face, tmp_path):
+    folder = shutil.copytree(hugging_face, tmp_path / "tanh")
+    config = json.loads((folder / "config.json").read_text())
+    config["hidden_act"] = "gelu_new"
+    (folder / "config.json").write_text(json.dumps(config))
+    exact, tanh = load_encoder(hugging_face), load_encoder(folder)
+    assert not np.array_equal(encode(exact, TEXTS), encode(tanh, TEXTS))
+    assert exact.fingerprint != tanh.fingerprint
 
 
 def test_a_mapping_holds_the_options(hugging_face):
@@ -130,6 +141,37 @@ def test_one_prefix_is_for_all_columns():
     )
 
 
+def test_a_whitening_reloads_with_the_prefixes_of_its_fit(tmp_path):
+    base = load_encoder("static", prefixes=["red ", "oak "])
+    pool = pairs(query=QUERY, item=ITEM)
+    white = fit_whitening(base, pool, dim=2)
+    again = load_encoder(white.save(tmp_path / "white"))
+    assert tuple(again.prefixes) == ("red ", "oak ")
+    np.testing.assert_array_equal(encode(again, pool), encode(white, pool))
+
+
+@pytest.mark.parametrize(
+    ("options", "beside", "message"),
+    [
+        ({"source": "static", "poling": "cls"}, {}, "Did you mean 'pooling'"),
+        ({"pooling": "cls"}, {}, "`source` must hold the key 'source'"),
+        ({"source": "static"}, {"pooling": "cls"}, "`pooling` must stand ins"),
+        ({"source": "static"}, {"prefixes": ["a"]}, "`prefixes` must stand"),
+    ],
+)
+def test_a_mapping_stands_alone_and_has_known_keys(options, beside, message):
+    with pytest.raises(InputError, match=message):
+        load_encoder(options, **beside)
+
+
+def test_a_folder_called_static_does_not_stand_for_the_shipped_table(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "static").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_encoder("static").settings == {"source": "static"}
+
+
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
@@ -141,6 +183,8 @@ def test_one_prefix_is_for_all_columns():
         (None, {"dtype": "float16"}, "`dtype` must be one of 'float32'"),
         (None, {"max_length": 17}, "`max_length` must be at most 16"),
         (None, {"max_length": 2}, "`max_length` must be an integer"),
+        (None, {"max_length": 0}, "`max_length` must be an integer"),
+        (None, {"pooling": ""}, "`pooling` must be one of 'mean', 'cls'"),
     ],
 )
 def test_options_that_do_not_suit(hugging_face, source, options, message):
@@ -169,9 +213,19 @@ def test_a_handle_becomes_a_folder(monkeypatch, hugging_face):
     import huggingface_hub
 
     asked = []
+    files = [
+        "model.weights.h5",
+        "tf_model.h5",
+        "vocab.txt",
+        "pytorch_model.bin",
+    ]
 
-    def download(repository, **options):
+    def download(repository, allow_patterns):
         asked.append(repository)
+        assert [*filter_repo_objects(files, allow_patterns=allow_patterns)] == [
+            "model.weights.h5",
+            "vocab.txt",
+        ]
         return str(hugging_face)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)

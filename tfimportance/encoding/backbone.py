@@ -54,8 +54,11 @@ class BackboneEncoder(tf.Module):
         causal = _is_causal(backbone)
         longest = getattr(backbone, "max_sequence_length", None)
         self.dim = int(backbone.hidden_dim)
-        self.pooling = pooling or ("last" if causal else "mean")
-        self.max_length = max_length or min(longest or _LONGEST, _LONGEST)
+        if pooling is None:
+            pooling = "last" if causal else "mean"
+        if max_length is None:
+            max_length = min(longest or _LONGEST, _LONGEST)
+        self.pooling, self.max_length = pooling, max_length
         check_choice("pooling", self.pooling, POOLINGS)
         check_count("max_length", self.max_length, at_least=3)
         if longest is not None and self.max_length > longest:
@@ -64,6 +67,7 @@ class BackboneEncoder(tf.Module):
                 f"max_length={max_length}",
             )
         self.normalize = normalize
+        self._activation = activation
         self.tokens = Tokens(
             tokenizer, causal=causal, max_length=self.max_length
         )
@@ -114,8 +118,8 @@ class BackboneEncoder(tf.Module):
 
     @cached_property
     def fingerprint(self) -> str:
-        """What changes the embeddings: weights, tokens, pooling, length."""
-        digest = blake2b(digest_size=16)
+        """What changes the embeddings: weights, tokens, activation, form."""
+        digest = blake2b(str(self._activation).encode(), digest_size=16)
         for part in self.tokens.identity():
             digest.update(part)
         for variable in self.variables:

@@ -7,7 +7,14 @@ from tfimportance._checks import fail
 _SCHEMES = ("hf://", "kaggle://")
 
 # Of a repository with several copies of the weights, those that are read.
-_FILES = ["*.json", "*.txt", "*.model", "*.safetensors", "*.h5", "*.spm"]
+_FILES = [
+    "*.json",
+    "*.txt",
+    "*.model",
+    "*.safetensors",
+    "*.weights.h5",
+    "*.spm",
+]
 
 
 def is_handle(source: str) -> bool:

@@ -22,8 +22,17 @@ from tfimportance.encoding.static import (
 )
 from tfimportance.encoding.whitening import STATISTICS, load_whitening
 
-_SHIPPED = Path(__file__).parent / "static"
+_STATIC = "static"
+_SHIPPED = Path(__file__).parent / _STATIC
 DTYPES = ("float32", "bfloat16")
+_ARGUMENTS = (
+    "source",
+    "pooling",
+    "max_length",
+    "normalize",
+    "dtype",
+    "prefixes",
+)
 
 
 @runtime_checkable
@@ -138,8 +147,6 @@ def load_encoder(
             the hub cannot be reached, or an option does not suit.
         FileNotFoundError: The folder does not exist.
     """
-    if isinstance(source, Mapping):
-        return load_encoder(**source)
     options = {
         "pooling": pooling,
         "max_length": max_length,
@@ -147,6 +154,9 @@ def load_encoder(
         "dtype": dtype,
     }
     options = {key: each for key, each in options.items() if each is not None}
+    if isinstance(source, Mapping):
+        _check_mapping(source, *options, *(["prefixes"] if prefixes else []))
+        return load_encoder(**source)
     if isinstance(prefixes, str):
         raise fail("`prefixes` must be a list.", f"prefixes={prefixes!r}")
     if "dtype" in options:
@@ -156,11 +166,25 @@ def load_encoder(
             raise _no_options(source, *options, "prefixes")
         return _from_object(source)
     encoder: Any = load_path("source", locate("source", source), **options)
-    encoder.prefixes = tuple(prefixes)
+    if prefixes or not hasattr(encoder, "prefixes"):
+        encoder.prefixes = tuple(prefixes)
     encoder.settings = {"source": _lasting(source), **options}
     if prefixes:
         encoder.settings["prefixes"] = list(prefixes)
     return encoder
+
+
+def _check_mapping(source: Mapping[str, Any], *beside: str) -> None:
+    """Raises unless `source` has known keys, and no option stands beside it."""
+    for key in source:
+        check_choice("key of source", key, _ARGUMENTS)
+    if "source" not in source:
+        raise fail("`source` must hold the key 'source'.", f"{dict(source)!r}")
+    if beside:
+        raise fail(
+            f"`{beside[0]}` must stand inside the mapping `source`.",
+            f"source={dict(source)!r}",
+        )
 
 
 def _from_object(source: Any) -> Encoder:
@@ -174,7 +198,7 @@ def _from_object(source: Any) -> Encoder:
 def locate(argument: str, source: str | os.PathLike[str]) -> Path:
     """Returns the folder or file of a name, a path or a hub's handle."""
     name = str(source)
-    if name == "static":
+    if name == _STATIC:
         return _SHIPPED
     path = Path(source)
     if path.exists() or (os.sep in name and "://" not in name):
@@ -187,7 +211,8 @@ def locate(argument: str, source: str | os.PathLike[str]) -> Path:
 
 def _lasting(source: str | os.PathLike[str]) -> str:
     """Returns what names the source from any folder."""
-    return str(Path(source).resolve() if Path(source).exists() else source)
+    is_path = str(source) != _STATIC and Path(source).exists()
+    return str(Path(source).resolve() if is_path else source)
 
 
 def _no_source(argument: str, source: object) -> InputError:
