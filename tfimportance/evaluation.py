@@ -222,6 +222,11 @@ def auc_difference(
     return mean, _interval(mean, variance)
 
 
+def standard_error(value: float, interval: tuple[float, float]) -> float:
+    """Returns the standard error behind an interval around a value."""
+    return (value - interval[0]) / float(norm.ppf(0.5 + CONFIDENCE / 2))
+
+
 def paired_scores(
     labels: ArrayLike,
     scores: Sequence[ArrayLike],

@@ -8,7 +8,11 @@ from scipy.stats import norm
 
 from tfimportance._checks import Array
 from tfimportance.bootstrap import bootstrap_difference, holm
-from tfimportance.evaluation import CONFIDENCE, auc_difference
+from tfimportance.evaluation import (
+    CONFIDENCE,
+    auc_difference,
+    standard_error,
+)
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,6 @@ def weigh(
         name: replace(each, adjusted_p_value=float(p))
         for (name, each), p in zip(found.items(), adjusted, strict=True)
     }
-
-
-def standard_error(mean: float, interval: tuple[float, float]) -> float:
-    """Returns the standard error behind a symmetric interval."""
-    return (mean - interval[0]) / float(norm.ppf(0.5 + CONFIDENCE / 2))
 
 
 def statement(evidence: Mapping[str, Evidence]) -> str:

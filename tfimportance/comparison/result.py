@@ -10,17 +10,13 @@ import pandas as pd
 from scipy.stats import norm
 
 from tfimportance._checks import Array, InputError
-from tfimportance.comparison.evidence import (
-    Evidence,
-    standard_error,
-    statement,
-    weigh,
-)
+from tfimportance.comparison.evidence import Evidence, statement, weigh
 from tfimportance.evaluation import (
     auc_difference,
     best_f1_threshold,
     evaluate_probability,
     mean_evaluation,
+    standard_error,
 )
 from tfimportance.ranking import RankingQuality, evaluate_ranking
 from tfimportance.training import FitResult
