@@ -39,13 +39,16 @@ def check_number(
     above: float = -np.inf,
     at_most: float = np.inf,
 ) -> None:
-    """Raises unless `value` is a number in `(above, at_most]`."""
+    """Raises unless `value` is a finite number in `(above, at_most]`."""
     is_number = isinstance(value, (int, float, np.number))
-    if is_number and not isinstance(value, bool) and above < value <= at_most:  # type: ignore[operator]
+    is_number = is_number and not isinstance(value, bool) and value != np.inf
+    if is_number and above < value <= at_most:  # type: ignore[operator]
         return
-    upper = "" if at_most == np.inf else f" and at most {at_most:g}"
-    lower = " finite" if above == -np.inf else f" above {above:g}"
-    raise fail(f"`{name}` must be a number{lower}{upper}.", f"{name}={value!r}")
+    lower = "" if above == -np.inf else f" above {above:g}"
+    upper = "finite" if at_most == np.inf else f"at most {at_most:g}"
+    raise fail(
+        f"`{name}` must be a number{lower} and {upper}.", f"{name}={value!r}"
+    )
 
 
 def check_count(name: str, value: object, *, at_least: int = 1) -> None:
@@ -83,7 +86,10 @@ def check_finite(name: str, value: Array) -> None:
 
 def check_binary(name: str, value: Array, *, both: bool = False) -> None:
     """Raises unless all values are 0 or 1 (and, with `both`, both occur)."""
-    found = np.unique(value)
+    try:
+        found = np.unique(value)
+    except TypeError:  # None among numbers has no order
+        found = np.array(sorted({*value.tolist()}, key=str), object)
     if not np.isin(found, (0, 1)).all():
         shown = ", ".join(map(str, found[:5].tolist()))
         raise fail(
