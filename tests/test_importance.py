@@ -144,6 +144,32 @@ def test_every_source_gives_the_same_scores(tmp_path):
         close(importance_scores(source, T, **BOTH), expected)
 
 
+@pytest.mark.parametrize(
+    "later",
+    [X[::-1], X[:-1], np.vstack([X, X[:1]])],
+    ids=["order", "fewer", "more"],
+)
+@pytest.mark.parametrize("labels", [{}, BOTH], ids=["blind", "signed"])
+def test_rows_that_change_between_reads_are_refused(later, labels):
+    reads = iter([X, later, later])
+    dataset = tf.data.Dataset.from_generator(
+        lambda: next(reads), output_signature=tf.TensorSpec(37, tf.float32)
+    )
+    with pytest.raises(InputError, match="same rows in the same order"):
+        importance_scores(dataset, T, **labels, pool_size=9999)
+
+
+def test_sources_without_vectors_are_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"id": [1, 2], "words": [["a"], ["b"]]}), path)
+    for column in ("id", "words"):
+        with pytest.raises(InputError, match="`column` must hold lists of nu"):
+            ParquetColumn(path, column)
+    named = tf.data.Dataset.from_tensor_slices({"x": X})
+    with pytest.raises(InputError, match=r"`embeddings` .* of vectors"):
+        importance_scores(named, T)
+
+
 def test_density_ratio():
     few = X[:50]
     x, t = reference.centered(few, T)
@@ -214,6 +240,11 @@ NAN = np.where(np.eye(1237, 37) > 0, np.nan, X)
         ({"labels": LABEL[:9]}, r"`labels` must have shape \(1237,\)"),
         ({"labels": LABEL + 1}, "`labels` must hold 0 and 1 only.* 1, 2"),
         ({"labels": LABEL * np.nan}, "`labels` must hold 0 and 1 only"),
+        (
+            {"labels": [None, *LABEL[1:].tolist()]},
+            "`labels` must hold 0 and 1 only.* 0, 1, None",
+        ),
+        ({"scale": np.inf}, "`scale` must be a number above 0 and finite"),
         ({"target_labels": ONE_CLASS}, "`target_labels` must hold both.*all 1"),
         ({"target_labels": LABEL}, r"`target_labels` must have shape \(211,"),
         ({"mode": "label-signed"}, "Did you mean 'label_signed'"),

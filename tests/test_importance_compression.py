@@ -94,14 +94,22 @@ def test_factors_lower_the_error_of_clusters_at_a_large_scale():
         ({"reduction": "max"}, "must fit compressed targets"),
         ({"normalize": False}, "must fit compressed targets"),
         ({"mode": "density_ratio"}, "must fit compressed targets"),
+        ({"clip": 2.0}, "`clip` must be at least the scale 4"),
+        ({"center": False}, "`center` must be True"),
+        ({"target_labels": LABEL[:211]}, "`target_labels` must be left out"),
+        ({"embeddings": X[:, :5]}, "same number of columns"),
     ],
 )
 def test_compressed_targets_refuse_what_they_cannot_do(change, message):
     few = compress_targets(X, T, num_centroids=4)
     with pytest.raises(InputError, match=message):
-        importance_scores(X, few, **change)
+        importance_scores(
+            **{"embeddings": X, "target_embeddings": few, **change}
+        )
 
 
 def test_compression_says_what_error_is_in_reach():
     with pytest.raises(InputError, match="`relative_error` must be reachable"):
         compress_targets(X, T, relative_error=1e-6)
+    with pytest.raises(InputError, match="`num_centroids` must be an integer"):
+        compress_targets(X, T, num_centroids=0, relative_error=0.1)

@@ -64,7 +64,8 @@ class CompressedTargets:
             takes back what the factors add, so that the weights of a class
             sum to its number of targets.
         labels: `(num_centroids,)` of 0 and 1, or `None`.
-        offset: `(embedding_dim,)` mean sample that was subtracted.
+        offset: `(embedding_dim,)`, subtracted from the targets.
+        center: Whether that is the mean sample, and not zero.
         scale: The scale for which the weights and the errors hold.
         relative_error: Measured on a sample: the size of the error of the
             mean similarity (of a class, the worse one) over its own size.
@@ -76,6 +77,7 @@ class CompressedTargets:
     weight: Array
     labels: Array | None
     offset: Array
+    center: bool
     scale: float
     relative_error: float
     error_bound: float
@@ -173,6 +175,7 @@ def compress_targets(
         weight=cells.weight,
         labels=None if target_labels is None else cells.label,
         offset=offset,
+        center=center,
         scale=scale,
         relative_error=error,
         error_bound=cells.error_bound,
@@ -189,13 +192,14 @@ def _numbers(
     num_centroids: int | None, relative_error: float | None, num_targets: int
 ) -> Iterator[int]:
     """Yields the numbers of centroids to try."""
+    number = num_centroids
+    if number is None:
+        number = 64 if relative_error is None else 8
+    check_count("num_centroids", number)
     if relative_error is None:
-        number = 64 if num_centroids is None else num_centroids
-        check_count("num_centroids", number)
         yield number
         return
     check_number("relative_error", relative_error, above=0)
-    number = 8 if num_centroids is None else num_centroids
     yield number
     while 8 * number <= num_targets:
         number *= 2

@@ -11,7 +11,12 @@ from tfimportance.importance.compression import CompressedTargets
 from tfimportance.importance.modes import Ballot, Question
 from tfimportance.importance.reductions import Mean, Reduction, as_reduction
 from tfimportance.importance.settings import Settings
-from tfimportance.importance.sources import read_all, survey, take_rows
+from tfimportance.importance.sources import (
+    Survey,
+    read_all,
+    survey,
+    take_rows,
+)
 from tfimportance.importance.tiles import TargetTiles, tile_targets
 from tfimportance.similarity import LARGEST_CLIP, check_same_dim
 
@@ -21,7 +26,7 @@ class Poll:
     """Who votes on the samples, and how.
 
     Attributes:
-        num_samples: Rows of the pool.
+        pool: Facts of all samples.
         offset: `(embedding_dim,)`, subtracted from samples and voters.
         target: `(num_targets, embedding_dim)` float32, not yet centred.
         ballot: The voters and the use of their votes.
@@ -29,12 +34,17 @@ class Poll:
         settings: What the similarity is.
     """
 
-    num_samples: int
+    pool: Survey
     offset: Array
     target: Array | CompressedTargets
     ballot: Ballot
     fold: Reduction
     settings: Settings
+
+    @property
+    def num_samples(self) -> int:
+        """Rows of the pool."""
+        return self.pool.num_samples
 
     def direction(self, vectors: Array) -> Array:
         """Returns `(n, embedding_dim)` vectors as they are multiplied."""
@@ -115,14 +125,33 @@ def open_poll(
     target: Array | CompressedTargets
     if isinstance(target_embeddings, CompressedTargets):
         target, offset = target_embeddings, target_embeddings.offset
+        _check_beside(target, target_labels, center)
         question = replace(question, target_labels=target.labels)
     else:
         target = read_all("target_embeddings", target_embeddings)
-    check_same_dim((pool.num_samples, len(offset)), target.shape)
+    check_same_dim((pool.num_samples, len(pool.mean)), target.shape)
     ballot = question.ballot(pool.num_samples, len(target))
     settings = replace(settings, kernel=ballot.kernel)
     _check_sums(target, fold, settings, len(ballot.group))
-    return Poll(pool.num_samples, offset, target, ballot, fold, settings)
+    return Poll(pool, offset, target, ballot, fold, settings)
+
+
+def _check_beside(
+    target: CompressedTargets, target_labels: Any, center: bool
+) -> None:
+    """Raises for what compressed targets have settled already."""
+    if target_labels is not None:
+        raise fail(
+            "`target_labels` must be left out with compressed targets.",
+            "target_labels beside CompressedTargets",
+            "Give the labels to `compress_targets`.",
+        )
+    if center != target.center:
+        raise fail(
+            f"`center` must be {target.center}, as the targets were "
+            "compressed.",
+            f"center={center!r}",
+        )
 
 
 def _check_sums(
@@ -149,4 +178,11 @@ def _check_sums(
                 f"at scale {target.scale:g}.",
                 f"reduction={fold}, {settings}",
                 "Compress with this scale, or score against all targets.",
+            )
+        if settings.can_clip:
+            raise fail(
+                f"`clip` must be at least the scale {target.scale:g} with "
+                "compressed targets.",
+                f"clip={settings.clip!r}",
+                "Leave `clip` out, or score against all targets.",
             )

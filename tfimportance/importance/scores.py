@@ -9,7 +9,7 @@ from tfimportance._arrays import ClippedArray
 from tfimportance._checks import Array
 from tfimportance.importance.polls import open_poll
 from tfimportance.importance.reductions import Reduction
-from tfimportance.importance.sources import read_blocks
+from tfimportance.importance.sources import read_again
 from tfimportance.importance.streaming import fold_blocks
 
 
@@ -69,7 +69,8 @@ def importance_scores(
 
     Args:
         embeddings: `(num_samples, embedding_dim)` real numbers: an array,
-            memory-mapped array or tensor, a `tf.data.Dataset` of rows, or a
+            memory-mapped array or tensor, a `tf.data.Dataset` of rows that
+            gives the same ones in the same order each time, or a
             `ParquetColumn`.
         target_embeddings: `(num_targets, embedding_dim)`, likewise, or the
             `CompressedTargets` of many.
@@ -99,7 +100,8 @@ def importance_scores(
         `(num_samples,)` float32 scores; higher is more important.
 
     Raises:
-        InputError: Where shapes, labels or settings do not fit.
+        InputError: Where shapes, labels or settings do not fit, or a
+            data set has changed between two reads.
 
     Example:
         >>> import tfimportance as tfi
@@ -126,7 +128,7 @@ def importance_scores(
         seed=seed,
     )
     values, clipped = fold_blocks(
-        read_blocks("embeddings", embeddings),
+        read_again("embeddings", embeddings, poll.pool),
         poll.tiles(embeddings),
         poll.fold,
         poll.settings,

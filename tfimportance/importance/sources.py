@@ -6,13 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from tfimportance._checks import Array, check_file, check_finite, fail
+from tfimportance._checks import (
+    Array,
+    InputError,
+    check_file,
+    check_finite,
+    fail,
+)
 from tfimportance.importance.tiles import BLOCK
 from tfimportance.similarity import check_matrix
+
+_LISTS = (
+    pa.types.is_list,
+    pa.types.is_large_list,
+    pa.types.is_fixed_size_list,
+)
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating)
 
 
 @dataclass(frozen=True)
@@ -29,12 +43,20 @@ class ParquetColumn:
 
     def __post_init__(self) -> None:
         check_file("path", Path(self.path))
-        names = pq.read_schema(self.path).names
-        if self.column not in names:
+        schema = pq.read_schema(self.path)
+        if self.column not in schema.names:
             raise fail(
                 f"`column` must be a column of {str(self.path)!r}: "
-                f"{', '.join(names)}.",
+                f"{', '.join(schema.names)}.",
                 f"column={self.column!r}",
+            )
+        kind = schema.field(self.column).type
+        if not any(is_kind(kind) for is_kind in _LISTS) or not any(
+            is_kind(kind.value_type) for is_kind in _NUMBERS
+        ):
+            raise fail(
+                "`column` must hold lists of numbers.",
+                f"column={self.column!r} of type {kind}",
             )
 
     def blocks(self, size: int) -> Iterator[Array]:
@@ -59,10 +81,12 @@ class Survey:
     Attributes:
         num_samples: Number of rows.
         mean: `(embedding_dim,)` float64 mean of all rows.
+        first: `(embedding_dim,)`, the first row.
     """
 
     num_samples: int
     mean: Array
+    first: Array
 
 
 def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
@@ -78,7 +102,15 @@ def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
     if isinstance(source, ParquetColumn):
         return source.blocks(size)
     if isinstance(source, tf.data.Dataset):
-        is_batched = source.element_spec.shape.rank == 2
+        shape = getattr(source.element_spec, "shape", None)
+        if shape is None or shape.rank not in (None, 1, 2):
+            raise fail(
+                f"`{name}` must be a tf.data.Dataset of vectors, batched or "
+                "not.",
+                f"{name} with elements {source.element_spec}",
+                "Take the vectors out with `.map`.",
+            )
+        is_batched = shape.rank == 2
         rows = source.rebatch(size) if is_batched else source.batch(size)
         return iter(rows.as_numpy_iterator())
     matrix = source if hasattr(source, "shape") else np.asarray(source)
@@ -91,14 +123,38 @@ def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
 
 def survey(name: str, source: Any) -> Survey:
     """Returns the facts of all rows; raises where one is not finite."""
-    count, total = 0, np.zeros(1)
+    count, total, first = 0, np.zeros(1), np.zeros(0)
     for block in read_blocks(name, source):
         check_finite(name, block)
+        if not count:
+            first = block[0].copy()
         total = total + block.sum(axis=0, dtype=np.float64)
         count += len(block)
     if not count:
         raise fail(f"`{name}` must not be empty.", f"{name} with 0 rows")
-    return Survey(count, total / count)
+    return Survey(count, total / count, first)
+
+
+def read_again(name: str, source: Any, known: Survey) -> Iterator[Array]:
+    """Yields the rows as `read_blocks`; raises where they are others now."""
+    count = 0
+    for block in read_blocks(name, source):
+        is_same = count > 0 or np.array_equal(block[0], known.first)
+        count += len(block)
+        if not is_same or count > known.num_samples:
+            raise _changed(name, source)
+        yield block
+    if count < known.num_samples:
+        raise _changed(name, source)
+
+
+def _changed(name: str, source: Any) -> InputError:
+    return fail(
+        f"`{name}` must give the same rows in the same order each time it is "
+        "read.",
+        f"other rows from a {type(source).__name__} read again",
+        "Leave `shuffle` and random filters out, or cache the set.",
+    )
 
 
 def take_rows(name: str, source: Any, rows: Array) -> Array:
@@ -110,6 +166,8 @@ def take_rows(name: str, source: Any, rows: Array) -> Array:
         first, last = np.searchsorted(rows, [start, start + len(block)])
         taken.append(block[rows[first:last] - start])
         start += len(block)
+    if sum(map(len, taken)) < len(rows):
+        raise _changed(name, source)
     return np.concatenate(taken)
 
 
