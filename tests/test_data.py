@@ -172,11 +172,17 @@ def test_folders_above_a_file_do_not_count(tmp_path):
 
 
 def test_csv_group_and_kept_text_keep_their_spelling(tmp_path):
-    path = csv(tmp_path, "q,g,k,n\na,01,NA,1\nb,1,x,2\n")
-    rows = load_examples(path, text="q", group="g", keep=["k", "n"])
+    big = 2**64 - 1
+    path = csv(
+        tmp_path, f"q,g,k,n,zip,sku\na,01,NA,1,02134,7\nb,1,x,2,10001,{big}\n"
+    )
+    keep = ["k", "n", "zip", "sku"]
+    rows = load_examples(path, text="q", group="g", keep=keep)
     assert rows.group.tolist() == ["01", "1"]
     assert rows.columns["k"].tolist() == ["NA", "x"]
     assert rows.columns["n"].tolist() == [1, 2]
+    assert rows.columns["zip"].tolist() == ["02134", "10001"]
+    assert rows.columns["sku"].tolist() == ["7", str(big)]
 
 
 def test_csv_types_do_not_depend_on_the_first_block(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.dataset
 import pyarrow.json
@@ -127,12 +128,14 @@ def _read_delimited(
 ) -> pd.DataFrame:
     """All columns as text, so that 007 stays 007 and NA stays NA.
 
-    Weights, times and kept columns become numbers where every value is one.
+    Weights, times and kept columns become numbers where every value is one;
+    a kept 02134 is none, and neither is what has too many digits for one.
     """
     table = pa.csv.read_csv(path, **csv_options(path, columns, delimiter))
     for place, (column, argument) in enumerate(columns.items()):
-        if argument in _NUMBERS:
-            table = table.set_column(place, column, _numbers(table[column]))
+        values = table[column]
+        if argument in _NUMBERS and not (argument == "keep" and _names(values)):
+            table = table.set_column(place, column, _numbers(values))
     return to_frame(table)
 
 
@@ -158,6 +161,12 @@ def csv_options(
         null_values=[""],
     )
     return options
+
+
+def _names(column: Any) -> bool:
+    """Whether some text would lose digits as a number."""
+    found = pa.compute.match_substring_regex(column, r"^-?(0\d|\d{20})")
+    return bool(pa.compute.any(found).as_py())
 
 
 def _numbers(column: Any) -> Any:
