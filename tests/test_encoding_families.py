@@ -261,6 +261,24 @@ def test_every_family_encodes_as_keras_hub_does(family, request):
     )
 
 
+def test_an_end_token_that_the_tokenizer_asks_for(tmp_path):
+    backbone, tokenizer = gpt2()
+    backbone.save_to_preset(tmp_path)
+    tokenizer.save_to_preset(tmp_path)
+    plain = load_encoder(tmp_path, max_length=5)
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text('{"add_eos_token": true}')
+    ended = load_encoder(tmp_path, max_length=5)
+    ids = [*map(int, tokenizer(TEXTS[0]))]
+    assert len(ids) > 3
+    for encoder, expected in (
+        (plain, [0, *ids[:4]]),
+        (ended, [0, *ids[:3], 0]),
+    ):
+        assert encoder.tokens(tf.constant(TEXTS[:1])).to_list() == [expected]
+    assert ended.fingerprint != plain.fingerprint
+
+
 def test_every_family_is_reloaded_and_saved_in_a_graph(family, tmp_path):
     folder, encoder, _ = family
     assert load_encoder(folder).fingerprint == encoder.fingerprint

@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -71,6 +72,36 @@ def test_the_activation_is_part_of_the_fingerprint(hugging_face, tmp_path):
     exact, tanh = load_encoder(hugging_face), load_encoder(folder)
     assert not np.array_equal(encode(exact, TEXTS), encode(tanh, TEXTS))
     assert exact.fingerprint != tanh.fingerprint
+
+
+def test_bfloat16_on_a_processor_without_it(
+    hugging_face, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tfimportance.encoding.backbone._CPU", tmp_path / "cpu")
+    for flags in (None, "flags: avx2 amx_bf16"):
+        if flags:
+            (tmp_path / "cpu").write_text(flags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            load_encoder(hugging_face, dtype="bfloat16")
+    (tmp_path / "cpu").write_text("flags: avx2 avx512f")
+    with pytest.warns(UserWarning, match="bfloat16 is slower"):
+        load_encoder(hugging_face, dtype="bfloat16")
+
+
+@pytest.mark.parametrize(("lowercase", "strip"), [(True, False), (False, True)])
+def test_accents_without_case_are_refused(
+    hugging_face, tmp_path, lowercase, strip
+):
+    folder = shutil.copytree(hugging_face, tmp_path / "accents")
+    file = folder / "tokenizer_config.json"
+    config = {"do_lower_case": lowercase, "strip_accents": strip}
+    file.write_text(json.dumps(config))
+    with pytest.raises(InputError, match=f"strip_accents={strip}"):
+        load_encoder(folder)
+    config["strip_accents"] = lowercase
+    file.write_text(json.dumps(config))
+    assert load_encoder(folder).dim == tiny_bert.WIDTH
 
 
 def test_a_mapping_holds_the_options(hugging_face):

@@ -1,8 +1,10 @@
 """Sentence embeddings of a pretrained backbone, tokenised inside the graph."""
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -15,6 +17,9 @@ from tfimportance.encoding.tokens import Tokens
 # Longer texts than this are cut unless `max_length` asks for them: attention
 # grows with the square of the length.
 _LONGEST = 512
+
+# Linux says here what a processor can do.
+_CPU = Path("/proc/cpuinfo")
 
 
 class BackboneEncoder(tf.Module):
@@ -48,6 +53,7 @@ class BackboneEncoder(tf.Module):
         normalize: bool = True,
         activation: str | None = None,
         dtype: str = "float32",
+        add_end: bool = False,
         name: str = "backbone",
     ) -> None:
         super().__init__(name=name)
@@ -69,8 +75,17 @@ class BackboneEncoder(tf.Module):
         self.normalize = normalize
         self._activation = activation
         self.tokens = Tokens(
-            tokenizer, causal=causal, max_length=self.max_length
+            tokenizer,
+            causal=causal,
+            max_length=self.max_length,
+            add_end=add_end,
         )
+        if dtype == "bfloat16" and not _multiplies_bfloat16():
+            warnings.warn(
+                "bfloat16 is slower than float32 on this processor, which has "
+                'no instructions for it; leave dtype="bfloat16" out.',
+                stacklevel=2,
+            )
         self._states = _states(backbone, activation, dtype)
         # A Keras model itself is kept from tracking, or a SavedModel would
         # hold every weight twice (keras#23553).
@@ -138,6 +153,13 @@ def _is_causal(backbone: Any) -> bool:
     for task in tasks:
         tasks += task.__subclasses__()
     return any(task.backbone_cls is type(backbone) for task in tasks)
+
+
+def _multiplies_bfloat16() -> bool:
+    """Whether a GPU is there, or this processor is not known to be without."""
+    if tf.config.list_physical_devices("GPU") or not _CPU.exists():
+        return True
+    return "bf16" in _CPU.read_text(encoding="utf-8", errors="replace")
 
 
 def _states(

@@ -33,11 +33,14 @@ def load_checkpoint(
 
     Raises:
         InputError: KerasHub cannot read the folder, or the sentence model has
-            a module behind its pooling that would be left out.
+            a module behind its pooling that would be left out, or drops
+            accents but not case, or the reverse.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     given = {key: value for key, value in settings.items() if value is not None}
     found = _sentence_settings(argument, folder, given)
+    tokens = _json(folder / "tokenizer_config.json")
+    _check_accents(argument, folder, tokens)
     try:
         with _as_saved_with_head(folder, config.get("model_type")) as whole:
             backbone, tokenizer = _read(whole, dtype)
@@ -49,8 +52,22 @@ def load_checkpoint(
         **{**found, **given},
         activation=config.get("hidden_act", config.get("activation")),
         dtype=dtype,
+        add_end=bool(tokens.get("add_eos_token")),
         name=name,
     )
+
+
+def _check_accents(argument: str, folder: Path, tokens: dict[str, Any]) -> None:
+    """Raises unless accents go with the case, as `Tokens` has it."""
+    lowercase, strip = tokens.get("do_lower_case"), tokens.get("strip_accents")
+    if lowercase is not None and strip not in (None, lowercase):
+        raise fail(
+            f"`{argument}` must be a checkpoint that drops accents if, and "
+            "only if, it drops case.",
+            f"{argument}={str(folder)!r} with do_lower_case={lowercase} and "
+            f"strip_accents={strip} in its tokenizer_config.json",
+            "Give a function from strings to embeddings.",
+        )
 
 
 def _read(folder: Path, dtype: str) -> tuple[Any, Any]:

@@ -66,7 +66,8 @@ class Tokens(tf.Module):
 
     Bidirectional backbones get a start and an end token. Causal ones get the
     start token alone, or the end token where the family has no start (Qwen):
-    so even "" has a token that can be pooled.
+    so even "" has a token that can be pooled. With `add_end` they get both, as
+    sentence models do that were trained so (E5-Mistral).
 
     Attributes:
         max_length: Longest sequence, start and end included; longer texts
@@ -77,13 +78,19 @@ class Tokens(tf.Module):
     """
 
     def __init__(
-        self, tokenizer: Any, *, causal: bool, max_length: int
+        self,
+        tokenizer: Any,
+        *,
+        causal: bool,
+        max_length: int,
+        add_end: bool = False,
     ) -> None:
         super().__init__(name="tokens")
         self.max_length = max_length
         start, end = tokenizer.start_token_id, tokenizer.end_token_id
         self.start = [] if start is None else [int(start)]
-        self.end = [int(end)] if not causal or not self.start else []
+        has_end = add_end or not causal or not self.start
+        self.end = [int(end)] if has_end else []
         self.pad = int(tokenizer.pad_token_id)
         self._tokenizer = tokenizer
         self._split: Callable[[tf.Tensor], tf.RaggedTensor] = tokenizer
