@@ -60,6 +60,8 @@ def test_a_file_cannot_be_exported(file, tmp_path):
         pd.DataFrame({"text": ["a", "b"], "embedding": [[1.0], None]}),
         pd.DataFrame({"text": ["a"], "embedding": [["x"]]}),
         pd.DataFrame({"text": ["a"], "embedding": [3.0]}),
+        pd.DataFrame({"text": ["a", None], "embedding": [[1.0], [2.0]]}),
+        pd.DataFrame({"text": [7], "embedding": [[1.0]]}),
         pd.DataFrame({"text": ["a", "b", "c"], "embedding": [[1], [2, 3], []]}),
     ],
 )

@@ -63,6 +63,8 @@ def distill(
             "`checkpoint` must be a BERT or another backbone with a WordPiece "
             "vocabulary.",
             f"checkpoint={str(checkpoint)!r}, a {type(teacher).__name__}",
+            "Write its embeddings with `tfimportance encode`, or take the "
+            "checkpoint itself.",
         )
     vocabulary, lowercase = pieces_of
     ids = _text_pieces(vocabulary)

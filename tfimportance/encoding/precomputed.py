@@ -83,6 +83,8 @@ def load_embeddings(argument: str, path: Path, name: str) -> PrecomputedEncoder:
     try:
         frame = pq.read_table(path, columns=[TEXT, EMBEDDING])
         texts = frame[TEXT].to_pylist()
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{TEXT} with values that are no strings")
         table = _matrix(frame[EMBEDDING].combine_chunks(), len(texts))
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
