@@ -247,6 +247,16 @@ def test_selected_rows_keep_the_mean_of_all_weights():
     assert planned.row_weight == pytest.approx(expected)
 
 
+def test_rows_that_a_curriculum_repeats_keep_the_mean_of_all_weights():
+    plan = allocation_of(["curriculum", "weight"]).plan
+    for number in range(7):  # from epoch 5 on all rows come, once
+        planned = plan(epoch_of(number))
+        assert planned.row_weight.mean() == pytest.approx(WEIGHT.mean())
+        assert len(planned.rows) == N
+        ratio = planned.row_weight / WEIGHT[planned.rows]
+        assert ratio == pytest.approx(ratio[0])
+
+
 def test_repetitions_of_a_selection():
     planned = allocation_of((TopK(0.5), "repeat")).plan(epoch_of())
     chosen = TopK(0.5).plan(epoch_of()).rows

@@ -202,6 +202,41 @@ def test_a_weighted_gradient_out_of_all_proportion_is_held():
     assert np.abs(expected).max() <= 3 * RATE
 
 
+def test_a_row_of_any_weight_counts_for_a_thousand_at_most():
+    """Alone in a first step, each row is held: the sign times a thousand."""
+    weight = np.array([2e4])
+    for row in range(12):
+        model = logistic(keras_adam())
+        rows = slice(row, row + 1)
+        options = {"allocation": "learning_rate", "epochs": 1}
+        fit(model, X[rows], Y[rows], sample_weight=weight, **options)
+        sign = np.sign(gradient(np.zeros(5), np.array([row]), 1))
+        moved = np.concatenate([each.ravel() for each in model.get_weights()])
+        # What is left after the subtraction of squares has few digits.
+        assert moved == pytest.approx(-1000 * RATE * sign, rel=0.15)
+
+
+def test_an_optimizer_that_knows_frozen_layers_too():
+    """Weights of one are no weights, and what is frozen keeps its moment."""
+    trained, moments = [], []
+    for choice in ("weight", "learning_rate"):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(4), keras.layers.Dense(1, "sigmoid")]
+        model = keras.Sequential([keras.Input((4,)), *layers])
+        model.compile(keras_adam(), "binary_crossentropy")
+        options = {"epochs": 2, "batch_size": N, "seed": 2}
+        fit(model, X, Y, **options)
+        layers[0].trainable = False
+        model.compile(model.optimizer, "binary_crossentropy")
+        options |= {"sample_weight": np.ones(N), "allocation": choice}
+        fit(model, X, Y, **options)
+        trained.append(model.get_weights())
+        moments.append([each.numpy() for each in model.optimizer._velocities])
+    for left, right in (trained, moments):
+        for ours, theirs in zip(left, right, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-7)
+
+
 OPTIMIZERS = {
     "Adam": lambda rate: keras.optimizers.Adam(rate, amsgrad=True),
     "Nadam": keras.optimizers.Nadam,

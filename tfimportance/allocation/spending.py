@@ -53,7 +53,7 @@ class Weight:
         if self.per_label:
             for places, value in epoch.parts(per_label=True):
                 weight[places] *= goal / _mean(weight[places], value)
-        elif len(weight) < len(epoch.sample_weight):
+        elif len(np.unique(epoch.rows)) < len(epoch.sample_weight):
             weight *= goal / _mean(weight)
         return replace(epoch, row_weight=weight)
 
@@ -82,7 +82,8 @@ class LearningRate(Weight):
     elementwise within the batch's largest weight times that. Without it the
     first steps, whose `v` is the square of one gradient that may be near zero
     by chance, would be unbounded. With equal weights it never acts, and after
-    some steps hardly ever.
+    some steps hardly ever. In it no weight counts for more than 1,000, which
+    is as far as float32 goes.
 
     It costs a second backward pass. For a model with Keras' own `train_step`,
     compiled with SGD, RMSprop, Adam, AdamW or Nadam, without gradient clipping

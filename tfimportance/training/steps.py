@@ -36,6 +36,10 @@ _TAKES_BACK = (
     "centered",
 )
 
+# Its square times float32's rounding must stay below 1: v' is that much larger
+# than the second moment that is left after the update.
+_LARGEST = 1e3
+
 
 @contextmanager
 def step_size_by_row(model: keras.Model, batches: Batches) -> Iterator[None]:
@@ -91,6 +95,7 @@ def _train_step(model: keras.Model, data: Any) -> Any:
     if weight is None:
         return keras.Model.train_step(model, data)
     optimizer, variables = model.optimizer, model.trainable_variables
+    inner = _inner(optimizer)
     with tf.GradientTape(persistent=True) as tape:
         prediction = model(x, training=True)
         loss, plain = (
@@ -105,7 +110,11 @@ def _train_step(model: keras.Model, data: Any) -> Any:
         optimizer,
         [tf.convert_to_tensor(given[i]) for i in used],
         [tf.convert_to_tensor(even[i]) for i in used],
-        [_inner(optimizer)._velocities[i] for i in used],
+        # It knows more variables where layers were frozen after it was built.
+        [
+            inner._velocities[inner._get_variable_index(variables[i])]
+            for i in used
+        ],
         tf.reduce_max(tf.cast(weight, tf.float32)),
     )
     optimizer.apply_gradients(
@@ -131,9 +140,11 @@ def _steer(
         given: The weighted gradients of this replica, scaled.
         even: The unweighted ones.
         moments: The second moment of each variable.
-        largest: The largest weight of this replica's rows, float32.
+        largest: The largest weight of this replica's rows, float32; one
+            above 1,000 bounds as 1,000 does.
     """
     decay = _decay(_inner(optimizer))
+    largest = tf.minimum(largest, _LARGEST)
     scale = optimizer.scale_loss(tf.ones(()))
     given, even, largest = _of_all_replicas(given, even, largest)
     finite = tf.reduce_all(
