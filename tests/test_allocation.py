@@ -83,6 +83,13 @@ def test_every_stratum_keeps_its_share_and_its_heaviest(per_label, groups):
         assert not left or not kept or max(left) < min(WEIGHT[kept])
 
 
+def test_a_share_of_the_floor_itself_is_none_too_few():
+    for number in range(20, 60):  # the tenth part is rounded down or up
+        weight, label = np.arange(number) + 1.0, np.arange(number) % 2
+        rows = TopK(0.1).plan(epoch_of(weight=weight, label=label)).rows
+        assert abs(len(rows) - number / 10) <= 0.5
+
+
 def test_of_equal_remainders_the_heavier_next_row_comes():
     weight = np.array([1.0, 1.0, 3.0, 3.0, 2.0, 2.0])
     groups = ["a", "a", "b", "b", "c", "c"]  # half a row of three each
@@ -345,7 +352,7 @@ def test_target_rows_alone_are_no_breach_of_the_floor():
             lambda: allocation_of(Combination((Weight(), LearningRate()))),
             "counts twice",
         ),
-        (lambda: TopK(20).plan(epoch_of()), "at least 22 rows"),
+        (lambda: TopK(20).plan(epoch_of()), "at least 21 rows"),
         (lambda: TopK(500).plan(epoch_of()), "500 rows"),
         (lambda: TopK(0.5).plan(epoch_of(weight=None)), "sample_weight=None"),
         (lambda: Repeat().plan(epoch_of(weight=None)), "sample_weight=None"),

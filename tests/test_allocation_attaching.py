@@ -110,7 +110,8 @@ class Batches(keras.utils.PyDataset):
         super().__init__(workers=2)
         self.order, self.told = order, []
 
-    def __len__(self):
+    @property
+    def num_batches(self):
         return 8
 
     def set_epoch(self, epoch):
@@ -126,13 +127,31 @@ def test_a_keras_set_by_id_and_by_position():
     batches = Batches(order)
     weighted = attach_weights(batches, BY_NAME, id="id")
     assert seen(weighted[i] for i in range(8)) == EXPECTED
-    assert len(weighted) == 8
+    assert weighted.num_batches == 8
     assert weighted.workers == 2
     weighted.set_epoch(4)
     assert batches.told == [4]
     in_order = attach_weights(Batches(np.arange(N)), WEIGHT)
     assert seen(in_order[i] for i in range(8)) == EXPECTED
     assert np.array_equal(in_order[7][2], WEIGHT[49:])
+
+
+def test_ids_of_a_keras_set_may_be_tensors_of_strings():
+    class Tensors(Batches):
+        def __getitem__(self, index):
+            x, y = super().__getitem__(index)
+            return {**x, "id": tf.constant(x["id"])}, y
+
+    weighted = attach_weights(Tensors(np.arange(N)), BY_NAME, id="id")
+    assert seen(weighted[i] for i in range(8)) == EXPECTED
+
+
+def of_unknown_rank(data):
+    def lose(x, y):
+        x["id"] = tf.numpy_function(np.copy, [x["id"]], tf.int64)
+        return x, tf.numpy_function(np.copy, [y], tf.int64)
+
+    return data.batch(7).map(lose)
 
 
 def test_a_file_of_records_trains_as_its_arrays_do(tmp_path):
@@ -217,6 +236,38 @@ def test_more_rows_than_weights_stop_the_set():
             "same type",
         ),
         (lambda: attach_weights(records(), -WEIGHT), "negative"),
+        (
+            lambda: attach_weights(
+                records(NUMBER.astype(np.float32)),
+                pd.Series(WEIGHT, NUMBER),
+                id="id",
+            ),
+            "str or integers.*float32 there",
+        ),
+        (
+            lambda: attach_weights(records(NUMBER), {1.0: 0.5}, id="id"),
+            "`sample_weight`.*str or integers.*floating",
+        ),
+        (
+            lambda: attach_weights(
+                Batches(np.arange(N)),
+                pd.Series(WEIGHT, NUMBER),
+                id=lambda x, y: x["x"][:, 0],
+            )[0],
+            "`data`.*str or integers.*floating",
+        ),
+        (
+            lambda: attach_weights(of_unknown_rank(records(NUMBER)), WEIGHT),
+            "labels of known rank",
+        ),
+        (
+            lambda: attach_weights(
+                of_unknown_rank(records(NUMBER)),
+                pd.Series(WEIGHT, NUMBER),
+                id="id",
+            ),
+            "ids of known rank",
+        ),
         (
             lambda: attach_weights(tf.data.Dataset.range(3), WEIGHT),
             r"\(x, y\)",

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
@@ -65,7 +66,7 @@ def attach_weights(
     """
     taker = None if id is None else _Taker(id, keep_id)
     table: Any = sample_weight
-    table = _checked(table) if taker is None else weight_table(table)
+    table = _checked(table) if taker is None else _by_key(table)
     if isinstance(data, keras.utils.PyDataset):
         return _Weighted(data, table, taker)
     if isinstance(data, tf.data.Dataset):
@@ -101,7 +102,7 @@ class _Taker:
 
 def _by_id(data: tf.data.Dataset, table: Any, taker: _Taker) -> tf.data.Dataset:
     keys = table.index.to_numpy()
-    is_text = not np.issubdtype(keys.dtype, np.integer)
+    is_text = _kind("sample_weight", keys) == "string"
     kind = tf.string if is_text else tf.int64
     lookup = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
@@ -113,13 +114,14 @@ def _by_id(data: tf.data.Dataset, table: Any, taker: _Taker) -> tf.data.Dataset:
     def attach(*element: Any) -> Any:
         x, y, given = _unpack(element)
         ids, x = taker(x, y)
-        if (ids.dtype == tf.string) != is_text:
+        if not (ids.dtype == tf.string if is_text else ids.dtype.is_integer):
             raise fail(
-                "`sample_weight` must have ids of the same type as the set.",
+                "`sample_weight` must have ids of the same type as the set, "
+                "str or integers.",
                 f"ids {ids.dtype.name} there, {keys.dtype} in sample_weight",
             )
         # One weight a row; (batch, 1) is how parsed records come.
-        ids = tf.reshape(ids, [-1]) if ids.shape.rank else ids
+        ids = tf.reshape(ids, [-1]) if _has_rows("ids", ids) else ids
         weight = lookup.lookup(tf.cast(ids, kind))
         known = tf.reduce_all(tf.math.is_finite(weight))
         lost = tf.boolean_mask([ids], [tf.math.is_nan(weight)])
@@ -139,7 +141,7 @@ def _by_position(data: tf.data.Dataset, weight: Array) -> tf.data.Dataset:
     def attach(start: Any, *element: Any) -> Any:
         # scan hands over an element that is a tuple as one argument.
         x, y, given = _unpack(element[0] if len(element) == 1 else element)
-        if not y.shape.rank:
+        if not _has_rows("labels", y):
             return start + 1, (x, y, _times(weights[start], given))
         stop = start + tf.shape(y, tf.int64)[0]
         check = tf.debugging.Assert(
@@ -167,8 +169,10 @@ class _Weighted(keras.utils.PyDataset):
         self.data, self.table, self.taker = data, table, taker
         self._size: int | None = None
 
-    def __len__(self) -> int:
-        return len(self.data)
+    @property
+    def num_batches(self) -> int | None:
+        """As many as the set has; Keras asks here."""
+        return self.data.num_batches
 
     def __getitem__(self, index: int) -> Any:
         x, y, given = _unpack(self.data[index])
@@ -176,7 +180,7 @@ class _Weighted(keras.utils.PyDataset):
             weight = self._slice(index, len(y))
         else:
             ids, x = self.taker(x, y)
-            weight = align_weights(self.table, np.asarray(ids).reshape(-1))
+            weight = align_weights(self.table, _keys(ids))
         return x, y, _times(weight, given)
 
     def _slice(self, index: int, count: int) -> Array:
@@ -206,6 +210,43 @@ class _Weighted(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Called by Keras."""
         self.data.on_epoch_end()
+
+
+def _by_key(table: WeightTable) -> Any:
+    weights = weight_table(table)
+    _kind("sample_weight", weights.index.to_numpy())
+    return weights
+
+
+def _keys(ids: Any) -> Array:
+    """Returns `(rows,)` ids as a table has them: TensorFlow's are bytes."""
+    keys = np.asarray(ids).reshape(-1)
+    if _kind("data", keys) == "bytes":
+        return np.array([key.decode() for key in keys.tolist()], object)
+    return keys
+
+
+def _kind(name: str, keys: Array) -> str:
+    """Returns what ids are; raises for those that rounding may change."""
+    kind = pd.api.types.infer_dtype(keys, skipna=False)
+    known = ("string", "integer", "empty")
+    if kind in (known if name == "sample_weight" else (*known, "bytes")):
+        return kind
+    raise fail(
+        f"`{name}` must have ids that are str or integers.",
+        f"ids of type {kind}",
+    )
+
+
+def _has_rows(name: str, tensor: Any) -> bool:
+    """Whether it is a batch and not one row."""
+    if tensor.shape.rank is None:
+        raise fail(
+            f"`data` must have {name} of known rank.",
+            f"{name} of shape {tensor.shape}",
+            "Say it with tf.ensure_shape.",
+        )
+    return bool(tensor.shape.rank)
 
 
 def _unpack(element: Any) -> tuple[Any, Any, Any]:

@@ -79,7 +79,7 @@ class TopK:
     def _number(self, num_rows: int, floor_rows: int) -> int:
         share = isinstance(self.keep, (float, np.floating))
         keep = round(self.keep * num_rows) if share else int(self.keep)
-        least = max(1, int(np.ceil(self.floor * floor_rows)))
+        least = max(1, round(self.floor * floor_rows))
         if least <= keep <= num_rows:
             return keep
         raise fail(
