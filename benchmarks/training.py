@@ -1,6 +1,6 @@
 """What each way to use the weights costs: epoch times against uniform.
 
-    python benchmarks/training.py            # about twenty minutes on 2 cores
+    python benchmarks/training.py            # a quarter of an hour on 2 cores
     python benchmarks/training.py --quick    # two, to see that it works
 
 The data are the bundled reviews under the static encoder, label: recommended.
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
     quick = parser.parse_args().quick
     embeddings, ids, label, weight = reviews(2000 if quick else None)
-    rounds = 2 if quick else 7
+    rounds = 2 if quick else 5
     print(f"{len(label)} rows, {platform.processor() or platform.machine()}")
     for name, make, features, rows, epochs in (
         ("dense head", dense_model, embeddings, None, 2 if quick else 8),

@@ -114,12 +114,8 @@ class RunConfig:
     saved_models: str = "saved_models"
 
     def __post_init__(self) -> None:
-        text = (self.text,) if isinstance(self.text, str) else tuple(self.text)
-        object.__setattr__(self, "text", text)
-        names = self.compare
-        names = (names,) if isinstance(names, str) else tuple(names)
-        object.__setattr__(self, "compare", names)
-        if Path(self.name).name != self.name or self.name.startswith("."):
+        self._check_texts()
+        if Path(self.name).name != self.name or self.name[:1] in ("", "."):
             raise fail(
                 "`name` must be a plain folder name.", f"name={self.name!r}"
             )
@@ -140,6 +136,30 @@ class RunConfig:
         )
         self._check_scores()
 
+    def _check_texts(self) -> None:
+        """Raises for names that are none; one alone is one of several."""
+        for name in ("text", "compare"):
+            value = getattr(self, name)
+            several = (value,) if isinstance(value, str) else value
+            is_list = isinstance(several, list | tuple)
+            if not is_list or not all(isinstance(x, str) for x in several):
+                raise fail(
+                    f"`{name}` must be a text or a list of texts.",
+                    f"{name}={value!r}",
+                )
+            object.__setattr__(self, name, tuple(several))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in (str, str | None) and not isinstance(
+                value,
+                field.type,  # type: ignore[arg-type]
+            ):
+                raise fail(
+                    f"`{field.name}` must be a text.",
+                    f"{field.name}={value!r}",
+                    "Set it in quotation marks.",
+                )
+
     def _check_scores(self) -> None:
         """Raises for settings of the scores that would have no effect."""
         trained = (self.strategy, *self.compare)
@@ -158,13 +178,14 @@ class RunConfig:
 
     @classmethod
     def load(
-        cls, source: str | Path, overrides: Sequence[str] = ()
+        cls, source: str | Path, overrides: Sequence[str] = (), **settings: Any
     ) -> "RunConfig":
         """Returns the configuration in a YAML file.
 
         Args:
             source: A YAML file, or the name of a bundled example (`reviews`).
             overrides: `key=value` strings, the value in YAML.
+            **settings: Settings that stand before those of the file.
 
         Raises:
             FileNotFoundError: There is neither such a file nor such an
@@ -175,7 +196,7 @@ class RunConfig:
         if not path.exists() and (EXAMPLES / f"{source}.yaml").exists():
             path = EXAMPLES / f"{source}.yaml"
         check_file("config", path)
-        return cls.with_overrides(_read(path), overrides)
+        return cls.with_overrides({**_read(path), **settings}, overrides)
 
     @classmethod
     def with_overrides(
@@ -239,5 +260,12 @@ def _overrides(pairs: Sequence[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise fail("`--set` must be key=value.", f"--set {pair!r}")
-        settings[key] = yaml.safe_load(value)
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise fail(
+                "`--set` must be key=value, the value in YAML.",
+                f"--set {pair!r}",
+                "Set texts with brackets or colons in quotation marks.",
+            ) from error
     return settings

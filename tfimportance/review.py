@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfimportance._checks import Array, fail
+from tfimportance._checks import Array, check_binary, fail
 from tfimportance._files import check_writable, staged_file
 from tfimportance.data import Examples, load_examples
+from tfimportance.data.columns import to_label
 from tfimportance.diagnosis import (
     coverage,
     discovery_curve,
@@ -24,6 +25,9 @@ from tfimportance.diagnosis.gaps import Coverage
 from tfimportance.diagnosis.suspects import suspicion
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.importance import importance_scores
+
+# Options of the scores that the coverage has too.
+_SHARED = ("scale", "clip", "normalize", "center", "seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +136,11 @@ def review_files(
         check_writable("output", Path(output).parent)
     keep = () if wrong is None else (wrong,)
     train, traffic = _load(pool, target, columns, keep)
+    is_wrong = None
+    if wrong is not None:
+        column = pd.Series(train.columns[wrong], name=wrong)
+        is_wrong = to_label(column, argument="wrong")
+        check_binary("wrong", is_wrong, both=True)
     embeddings = _embed(train, traffic, encoder, fields)
     signed = {
         "labels": train.labels,
@@ -147,15 +156,15 @@ def review_files(
         top=top,
         **signed,
     )
+    discovery = None
+    if is_wrong is not None:
+        scores = np.asarray(importance, np.float64)
+        discovery = discovery_curve(-suspicion(scores, train.labels), is_wrong)
+    shared = {name: options[name] for name in _SHARED if name in options}
+    gaps = coverage(*embeddings, target_texts=traffic, **shared)
     if output is not None:
         with staged_file(output) as stage:
             suspects.to_csv(stage, index=False)
-    discovery = None
-    if wrong is not None:
-        truth = np.asarray(train.columns[wrong]).astype(float)
-        scores = np.asarray(importance, np.float64)
-        discovery = discovery_curve(-suspicion(scores, train.labels), truth)
-    gaps = coverage(*embeddings, target_texts=traffic)
     return Review(suspects, gaps, discovery)
 
 

@@ -1,13 +1,16 @@
 """The chain stage by stage, from file to file: what the commands do."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from tfimportance._checks import Array, check_file, fail
+from tfimportance._checks import Array, check_binary, check_file, fail
 from tfimportance._files import check_writable, staged_file
 from tfimportance.bundle import Bundle
 from tfimportance.data import Examples, load_examples
@@ -24,6 +27,8 @@ from tfimportance.strategies import (
 from tfimportance.training import FitResult, dense_head
 from tfimportance.training import fit as fit_model
 from tfimportance.weighting import SampleWeight, to_sample_weight
+
+_log = logging.getLogger(__name__)
 
 
 def score_files(
@@ -46,7 +51,8 @@ def score_files(
         columns: What `load_examples` takes: `text`, `label`, `id`, ...
         encoder: What `load_encoder` takes.
         fields: How text columns become one embedding; see `encode`.
-        strategy: `scores`, or one of `STRATEGIES`, which need labels.
+        strategy: `scores`, or one of `STRATEGIES` that weights the rows of
+            the pool, which need labels.
         **options: With `scores`: those of `importance_scores`, and the
             `effective_fraction` of `to_sample_weight`.
 
@@ -54,8 +60,13 @@ def score_files(
         InputError: The data or an option cannot be used; nothing is written.
     """
     check_writable("output", Path(output).parent)
-    if strategy != "scores":
-        _check_alone(strategy, options)
+    if strategy == "scores":
+        _check_unused(strategy, {"group": columns.get("group")})
+    else:
+        check_strategy(strategy)
+        _check_unused(strategy, options)
+        way = strategy.partition(":")[2]
+        _check_weighs(strategy, Recipe(allocation=way or "weight"))
     train = load_examples(pool, **columns)
     traffic = load_examples(target, **{**columns, "id": None})
     model = load_encoder(encoder)
@@ -74,21 +85,38 @@ def score_files(
                 traffic.group,
             ),
         )
+        _check_weighs(strategy, made)
     importance, weight = made.shown(len(train))
     with staged_file(output) as stage:
         weights_frame(train, importance, weight).to_parquet(stage, index=False)
     return weight
 
 
-def _check_alone(strategy: str, options: dict[str, Any]) -> None:
-    check_strategy(strategy)
+def _check_unused(strategy: str, options: dict[str, Any]) -> None:
     for name, value in options.items():
-        raise fail(
-            f"`{name}` must be left out with strategy={strategy!r}, which does "
-            "not use it.",
-            f"{name}={value!r}",
-            "Choose strategy='scores'.",
-        )
+        if value is not None:
+            raise fail(
+                f"`{name}` must be left out with strategy={strategy!r}, which "
+                "does not use it.",
+                f"{name}={value!r}",
+                f"Choose strategy={'auto' if name == 'group' else 'scores'!r}.",
+            )
+
+
+def _check_weighs(strategy: str, made: Recipe) -> None:
+    """Raises where the weights of the pool are not all that is trained."""
+    if made.rows == "pool" and made.allocation == "weight":
+        return
+    raise fail(
+        "`strategy` must train the rows of the pool by their weights alone.",
+        f"strategy={strategy!r}, which trains "
+        + (
+            "other rows"
+            if made.rows != "pool"
+            else f"by the allocation {made.allocation!r}"
+        ),
+        "Choose another, such as 'auto'; `fit` takes the allocation.",
+    )
 
 
 def _scored(
@@ -132,7 +160,14 @@ def read_weights(path: str | Path, examples: Examples) -> Array:
         InputError: The file does not hold exactly these rows.
     """
     check_file("weights", Path(path))
-    frame = pd.read_parquet(path)
+    try:
+        frame = pd.read_parquet(path)
+    except (pa.ArrowException, OSError) as error:
+        raise fail(
+            "`weights` must be a Parquet file.",
+            repr(str(path)),
+            "Write it with `tfimportance score`.",
+        ) from error
     missing = {"id", "sample_weight"} - set(frame.columns)
     if missing:
         raise fail(
@@ -142,13 +177,35 @@ def read_weights(path: str | Path, examples: Examples) -> Array:
         )
     ids = np.arange(len(examples)) if examples.id is None else examples.id
     weight = frame.set_index("id")["sample_weight"]
-    if len(weight) != len(ids) or not weight.index.isin(ids).all():
+    index = weight.index
+    same = len(index) == len(ids) and index.is_unique
+    if not (same and index.isin(ids).all()):
         raise fail(
-            "`weights` must hold exactly the rows of the training file.",
+            "`weights` must hold exactly the rows of the training file, once.",
             f"{str(path)!r} with {len(weight)} rows for {len(ids)} examples",
             "Score that file again, with the same --id.",
         )
     return weight.loc[ids].to_numpy()
+
+
+def without_shared(
+    rows: Examples, unseen: Sequence[Examples], name: str
+) -> Array:
+    """Returns which rows have no `id` or `group` that unseen rows have too.
+
+    They are compared as texts, for a CSV file holds nothing else.
+    """
+    own, *others = (
+        np.asarray(getattr(part, name)).astype(str) for part in (rows, *unseen)
+    )
+    shared = np.isin(own, np.concatenate(others))
+    if shared.any():
+        _log.info(
+            "%d rows are left out: their %s is that of unseen rows",
+            shared.sum(),
+            name,
+        )
+    return ~shared
 
 
 def fit_files(
@@ -169,7 +226,8 @@ def fit_files(
         train: The file of training rows.
         validation: A file of held-out target rows that stop the training.
         output: The folder to write; see `Bundle`.
-        columns: What `load_examples` takes: `text`, `label`, `id`, ...
+        columns: What `load_examples` takes: `text`, `label`, `id`, ... Rows
+            whose `group` validates are left out.
         weights: A file that `score_files` wrote; None trains uniformly.
         encoder: What `load_encoder` takes.
         fields: How text columns become one embedding; see `encode`.
@@ -183,6 +241,11 @@ def fit_files(
     rows = load_examples(train, **columns)
     held_out = load_examples(validation, **{**columns, "id": None})
     weight = None if weights is None else read_weights(weights, rows)
+    if rows.group is not None:
+        kept = without_shared(rows, [held_out], "group")
+        rows = rows.take(kept)
+        weight = None if weight is None else weight[kept]
+        check_binary("train label", rows.labels, both=True)
     embed = load_encoder(encoder)
     features = encode(embed, rows, fields=fields)
     keras.utils.set_random_seed(seed)

@@ -92,6 +92,10 @@ def label_options(
         metavar="VALUE",
         help="label values that count as 1, where labels are not 0/1",
     )
+
+
+def group_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that says which rows belong together."""
     parser.add_argument(
         "--group",
         metavar="COLUMN",

@@ -8,6 +8,7 @@ from tfimportance.cli.common import (
     Command,
     columns,
     data_options,
+    group_option,
     import_tensorflow,
     say,
 )
@@ -28,12 +29,13 @@ _SHOWN = {
 def _compare(arguments: argparse.Namespace) -> None:
     from tfimportance.config import RunConfig
 
-    overrides = arguments.set
+    source, overrides = arguments.source, arguments.set
+    given = _given(arguments)
     if arguments.target is None:
-        config = RunConfig.load(arguments.source, overrides)
+        config = RunConfig.load(source, overrides, **given)
     else:
-        settings = _settings(arguments)
-        config = RunConfig.with_overrides(settings, overrides)
+        files = {"name": Path(source).stem, "pool": source}
+        config = RunConfig.with_overrides({**files, **given}, overrides)
     import_tensorflow()
     from dataclasses import replace
 
@@ -42,8 +44,8 @@ def _compare(arguments: argparse.Namespace) -> None:
     from tfimportance.pipeline import run
     from tfimportance.strategies import COMPARED
 
-    names = arguments.strategies or config.compare or COMPARED
-    result = run(replace(config, compare=tuple(names)))
+    others = [each for each in ("auto", *COMPARED) if each != config.strategy]
+    result = run(replace(config, compare=config.compare or tuple(others)))
     table = pd.read_csv(result.output / "comparison.csv").set_index("strategy")
     shown = table[[name for name in _SHOWN if name in table]]
     say(shown.rename(columns=_SHOWN).round(4).to_string(na_rep=""))
@@ -53,14 +55,18 @@ def _compare(arguments: argparse.Namespace) -> None:
     say(f"model:  {result.model}")
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "name": arguments.name or Path(arguments.source).stem,
-        "pool": arguments.source,
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the settings that the options name."""
+    settings = {
+        "name": arguments.name,
         "target": arguments.target,
         "encoder": arguments.encoder,
         "fields": arguments.fields,
+        "compare": arguments.strategies,
         **columns(arguments),
+    }
+    return {
+        name: value for name, value in settings.items() if value is not None
     }
 
 
@@ -75,6 +81,8 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="name of the run folder and the model")
     data_options(parser, label_required=False, text_required=False)
+    parser.set_defaults(encoder=None, fields=None)  # those of the YAML file
+    group_option(parser)
     parser.add_argument(
         "--strategies",
         nargs="+",

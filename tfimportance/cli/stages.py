@@ -7,6 +7,7 @@ from tfimportance.cli.common import (
     Command,
     columns,
     data_options,
+    group_option,
     import_tensorflow,
     label_options,
     say,
@@ -78,6 +79,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pool", help="file of training rows")
     parser.add_argument("target", help="file of target rows")
     data_options(parser, label_required=False)
+    group_option(parser)
     parser.add_argument(
         "--strategy",
         default="scores",
@@ -108,6 +110,7 @@ def _fit_options(parser: argparse.ArgumentParser) -> None:
         help="file of held-out target rows that stop the training",
     )
     data_options(parser, label_required=True)
+    group_option(parser)
     parser.add_argument("--weights", help="file that `score` wrote")
     parser.add_argument(
         "--allocation",
@@ -126,6 +129,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="folder that `fit` wrote")
     parser.add_argument("file", help="file of labelled rows")
     label_options(parser, label_required=True)
+    group_option(parser)
 
 
 COMMANDS = {

@@ -75,28 +75,50 @@ def to_time(column: Column) -> Array:
     return to_values(times)
 
 
-def to_label(column: Column, positive: list[Any] | None) -> Array:
-    """float32 of 0 and 1: the rows whose value is one of `positive`."""
+def to_label(
+    column: Column, positive: Any = None, argument: str = "label"
+) -> Array:
+    """float32 of 0 and 1: the rows whose value is (one of) `positive`."""
+    if positive is not None:
+        positive = _listed(positive)
     codes, texts = _distinct_texts(str(column.name), column)
     wanted = ["1", "true"] if positive is None else list(map(str, positive))
     unknown = [text not in wanted and text in _UNKNOWN for text in texts]
-    _check_rows("label", column, np.array(unknown)[codes], "missing")
+    _check_rows(argument, column, np.array(unknown)[codes], "missing")
     keys, ones = list(map(_key, texts[:-1])), set(map(_key, wanted))
     is_one = np.array([key in ones for key in keys])
     if positive is None and not {*keys} <= {0.0, 1.0, "false", "true"}:
         raise fail(
-            "`label` must hold 0 and 1 only.",
-            f"label={column.name!r} with values {_few(texts[:-1])}",
+            f"`{argument}` must hold 0 and 1 only.",
+            f"{argument}={column.name!r} with values {_few(texts[:-1])}",
             "Repair the labels, or give `positive=` the values that count "
             "as 1.",
         )
     if positive is not None and not is_one.any():
         raise fail(
             "`positive` must name values that the label has.",
-            f"positive={positive!r} for label={column.name!r} with values "
+            f"positive={positive!r} for {argument}={column.name!r} with values "
             f"{_few(texts[:-1])}",
         )
     return is_one.astype(np.float32)[codes]
+
+
+def is_among(values: Array, wanted: Any) -> Array:
+    """Which values are (one of) the wanted; as texts where types differ."""
+    found = np.zeros(len(values), bool)
+    for one in _listed(wanted):
+        if (values.dtype == object) == isinstance(one, str):
+            found |= values == one
+        else:
+            codes, distinct = pd.factorize(values)
+            same = [_key(str(each)) == _key(str(one)) for each in distinct]
+            found |= np.array([*same, False])[codes]
+    return found
+
+
+def _listed(values: Any) -> list[Any]:
+    many = isinstance(values, list | tuple | set | frozenset | np.ndarray)
+    return list(values) if many else [values]
 
 
 def _key(text: str) -> float | str:

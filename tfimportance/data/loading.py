@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from tfimportance._checks import fail
@@ -132,7 +131,7 @@ def _read(
 
 def _convert(argument: str, column: convert.Column, positive: Any) -> Any:
     if argument == "label":
-        return convert.to_label(column, _values(positive))
+        return convert.to_label(column, positive)
     if argument == "group":
         return convert.to_keys("group", column)
     return {
@@ -140,13 +139,6 @@ def _convert(argument: str, column: convert.Column, positive: Any) -> Any:
         "time": convert.to_time,
         "id": convert.to_ids,
     }[argument](column)
-
-
-def _values(positive: Any) -> list[Any] | None:
-    if positive is None:
-        return None
-    many = isinstance(positive, list | tuple | set | frozenset | np.ndarray)
-    return list(positive) if many else [positive]
 
 
 def _names(argument: str, names: str | Sequence[str]) -> list[str]:

@@ -60,7 +60,8 @@ def load_checkpoint(
 def _check_accents(argument: str, folder: Path, tokens: dict[str, Any]) -> None:
     """Raises unless accents go with the case, as `Tokens` has it."""
     lowercase, strip = tokens.get("do_lower_case"), tokens.get("strip_accents")
-    if lowercase is not None and strip not in (None, lowercase):
+    is_word_piece = lowercase is not None and (folder / "vocab.txt").exists()
+    if is_word_piece and strip not in (None, lowercase):
         raise fail(
             f"`{argument}` must be a checkpoint that drops accents if, and "
             "only if, it drops case.",

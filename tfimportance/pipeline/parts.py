@@ -1,17 +1,18 @@
 """The rows of a run: the pool, and the target's rows in three parts."""
 
-import logging
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from tfimportance._checks import Array, check_binary, fail
+from tfimportance._checks import Array, InputError, check_binary, fail
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples, load_examples, split_examples
-
-_log = logging.getLogger(__name__)
+from tfimportance.data.columns import is_among, to_label
+from tfimportance.stages import without_shared
 
 
 def load_parts(config: RunConfig) -> dict[str, Examples]:
@@ -29,13 +30,18 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
         )
     shares = [config.target_rows, config.validation_rows]
     shares.append(len(traffic) - wanted)
-    target, validation, test = _split(traffic, shares, config.seed)
+    target, validation, test = _split(config, traffic, shares)
     if config.test is not None:
         test = _load(config, config.test, config.target_label)
     parts = {"target": target, "validation": validation, "test": test}
     for name, part in parts.items():
         check_binary(f"{name} label", part.labels, both=True)
-    pool = _without_groups(pool, [validation, test])
+    if pool.group is not None:
+        unseen = [validation, test]
+        pool = pool.take(without_shared(pool, unseen, "group"))
+    if pool.id is not None:
+        unseen = [target, validation, test]
+        pool = pool.take(without_shared(pool, unseen, "id"))
     check_binary("pool label", pool.labels, both=True)
     return {"pool": pool, **parts}
 
@@ -62,53 +68,61 @@ def _pool_and_traffic(config: RunConfig) -> tuple[Examples, Examples]:
     if isinstance(target, str):
         pool = _load(config, config.pool)
         return pool, _load(config, target, trusted)
-    if isinstance(target, Mapping):
-        rows = _load(config, config.pool, keep=list(target))
-        is_target = _having(rows, target)
-    else:
-        rows = _load(config, config.pool)
-        is_target = _drawn(rows, target, config.seed)
+    named = target if isinstance(target, Mapping) else {}
+    kept = dict.fromkeys([*named, *([trusted] if trusted else [])])
+    rows = _load(config, config.pool, keep=[*kept])
+    is_target = (
+        _drawn(rows, target, config.seed)
+        if isinstance(target, int | float)
+        else _having(rows, named)
+    )
     if not is_target.any() or is_target.all():
         raise fail(
             "`target` must name some but not all rows of the pool.",
             f"target={target!r}, which "
             + ("every row has" if is_target.all() else "no row has"),
         )
-    traffic = rows if trusted is None else _load(config, config.pool, trusted)
-    return rows.take(~is_target), traffic.take(is_target)
+    pool, traffic = rows.take(~is_target), rows.take(is_target)
+    if trusted is not None:
+        column = pd.Series(traffic.columns[trusted], name=trusted)
+        label = to_label(column, config.positive, "target_label")
+        traffic = replace(traffic, label=label)
+    return pool, traffic
 
 
 def _having(rows: Examples, wanted: Mapping[str, Any]) -> Array:
     """Returns which rows have the values that the target names."""
     matches = np.ones(len(rows), bool)
     for column, value in wanted.items():
-        matches &= rows.columns[column] == value
+        matches &= is_among(rows.columns[column], value)
     return matches
 
 
 def _drawn(rows: Examples, share: float, seed: int) -> Array:
     """Returns which rows a random share of them (of their groups) is."""
     numbered = replace(rows, columns={"row": np.arange(len(rows))})
-    (drawn,) = split_examples(numbered, [share], seed=seed)
-    return np.isin(numbered.columns["row"], drawn.columns["row"])
+    is_drawn = np.zeros(len(rows), bool)
+    with contextlib.suppress(InputError):  # the share may be less than a row
+        (drawn,) = split_examples(numbered, [share], seed=seed)
+        is_drawn[drawn.columns["row"]] = True
+    return is_drawn
 
 
 def _split(
-    traffic: Examples, sizes: Sequence[int], seed: int
+    config: RunConfig, traffic: Examples, sizes: Sequence[int]
 ) -> tuple[Examples, Examples, Examples]:
     fractions = [size / len(traffic) for size in sizes if size]
-    parts = split_examples(traffic, fractions, seed=seed)
+    try:
+        parts = split_examples(traffic, fractions, seed=config.seed)
+    except InputError as error:
+        raise fail(
+            "`group` must divide the target's rows into groups small enough "
+            f"for parts of {', '.join(map(str, sizes))} rows.",
+            f"group={config.group!r} with {len(np.unique(traffic.group))} "  # type: ignore[arg-type]
+            f"groups in {len(traffic)} rows",
+            "Choose other `target_rows` or `validation_rows`, or another "
+            "`target`.",
+        ) from error
     nothing = traffic.take(np.arange(0))
     target, validation, test = [*parts, nothing][:3]
     return target, validation, test
-
-
-def _without_groups(pool: Examples, unseen: Sequence[Examples]) -> Examples:
-    """The pool without the groups (queries) that the model must not know."""
-    if pool.group is None:
-        return pool
-    known = np.concatenate([part.group for part in unseen])
-    leaks = np.isin(pool.group, known)
-    if leaks.any():
-        _log.info("%d pool rows share a group with unseen rows", leaks.sum())
-    return pool.take(~leaks)

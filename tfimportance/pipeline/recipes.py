@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from tfimportance._checks import Array
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples
-from tfimportance.importance import importance_scores
+from tfimportance.importance import Importance, importance_scores
 from tfimportance.strategies import Material, Recipe, recipe
 from tfimportance.weighting import to_sample_weight
 
@@ -41,9 +43,27 @@ def recipes_of(
     }
 
 
+def check_scores(config: RunConfig) -> None:
+    """Raises for settings of the scores that cannot be used, before work."""
+    names = (config.strategy, *config.compare)
+    if "scores" in {name.partition(":")[0] for name in names}:
+        vectors, label = np.eye(4), np.array([0, 1, 0, 1])
+        _scores(config, Material(vectors, label, vectors, label))
+
+
 def _scored(config: RunConfig, material: Material) -> Recipe:
     """Returns the weights that the settings of the configuration give."""
-    score = importance_scores(
+    score = _scores(config, material)
+    weight = to_sample_weight(
+        score,
+        effective_fraction=config.effective_fraction,
+        labels=material.label if config.within_label else None,
+    )
+    return Recipe(weight, score=score)
+
+
+def _scores(config: RunConfig, material: Material) -> Importance:
+    return importance_scores(
         material.pool,
         material.target,
         labels=material.label,
@@ -54,10 +74,5 @@ def _scored(config: RunConfig, material: Material) -> Recipe:
         scale=config.scale,
         clip=config.clip,
         center=config.center,
+        seed=config.seed,
     )
-    weight = to_sample_weight(
-        score,
-        effective_fraction=config.effective_fraction,
-        labels=material.label if config.within_label else None,
-    )
-    return Recipe(weight, score=score)

@@ -17,7 +17,7 @@ from tfimportance.data import Examples
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.pipeline.figures import card_of, metrics_of
 from tfimportance.pipeline.parts import load_parts
-from tfimportance.pipeline.recipes import recipes_of
+from tfimportance.pipeline.recipes import check_scores, recipes_of
 from tfimportance.report import write_report
 from tfimportance.serving import TargetSet, export
 from tfimportance.stages import weights_frame
@@ -71,6 +71,7 @@ def run(config: RunConfig) -> RunResult:
     check_writable("saved_models", saved_model)
     for name in (config.strategy, *config.compare):
         check_strategy(name, ["scores"])
+    check_scores(config)
     parts = load_parts(config)
     encoder = load_encoder(config.encoder)
     with staged_folder(output, "metrics.json") as stage:

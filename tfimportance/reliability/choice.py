@@ -45,7 +45,7 @@ _BELIEF = 2.0  # log of the odds that a gain of one standard error is worth
 
 @dataclass(frozen=True)
 class Candidate:
-    """How weights did on target rows that had no say in them.
+    """How weights did on target rows whose labels had no say in them.
 
     Attributes:
         name: What the weights are made of.
