@@ -2,13 +2,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from tfimportance import datasets
+from tfimportance import InputError, RunConfig, datasets, pipeline
 from tfimportance.cli import _COMMANDS, main
 
 COLUMNS = ["--text", "title", "review", "--label", "recommended", "--id", "id"]
@@ -113,6 +114,24 @@ def test_datasets_lists_and_writes(tmp_path, capsys, monkeypatch):
             ],
             "effective_fraction=2.0",
         ),
+        *(
+            (
+                [
+                    *("score", "train.parquet", "target.csv", *DATA),
+                    *("--strategy", strategy),
+                ],
+                f"strategy={strategy!r}, which trains {how}",
+            )
+            for strategy, how in (
+                ("target_only", "other rows"),
+                ("random_half", "by the allocation 'top_k'"),
+                ("auto:repeat", "by the allocation 'repeat'"),
+            )
+        ),
+        (
+            ["score", "train.parquet", "target.csv", *DATA, "--group", "age"],
+            "`group` must be left out with strategy='scores'",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
@@ -130,6 +149,22 @@ def test_bad_input_is_one_line_and_code_2(
 def test_weights_of_other_rows_are_refused(files, capsys, monkeypatch):
     monkeypatch.chdir(files)
     pd.DataFrame({"id": [1, 2], "sample_weight": [1.0, 1.0]}).to_parquet("w")
+    train = pd.read_parquet("train.parquet")
+    repeated = train[["id"]].assign(sample_weight=1.0)
+    repeated.iloc[1] = repeated.iloc[0]
+    repeated.to_parquet("repeated")
+    repeated.to_csv("w.csv")
+    for weights, words in (
+        ("repeated", "`weights` must hold exactly the rows"),
+        ("w.csv", "`weights` must be a Parquet file"),
+    ):
+        code, _, err = call(
+            capsys,
+            *("fit", "train.parquet", "--validation", "target.csv", *DATA),
+            *("--weights", weights, "--output", "never"),
+        )
+        assert code == 2
+        assert words in err
     code, _, err = call(
         capsys,
         *("fit", "train.parquet", "--validation", "target.csv", *DATA),
@@ -201,6 +236,45 @@ def test_weights_follow_position_without_ids(files, capsys, monkeypatch):
     assert code == 0
     frame = pd.read_parquet("by_position.parquet")
     assert np.array_equal(frame.id, np.arange(800))
+
+
+def test_fit_leaves_out_the_groups_that_validate(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    frame = pd.read_parquet("train.parquet")
+    frame["query"] = np.arange(800) // 8
+    frame.to_csv("queries.csv", index=False)
+    frame[frame["query"] >= 40].to_csv("others.csv", index=False)
+    target = pd.read_csv("target.csv")
+    target["query"] = np.arange(200) // 5
+    target.to_parquet("target_queries.parquet")
+    rng = np.random.default_rng(0)
+    frame = frame[["id"]].astype(str)  # as in a CSV file
+    frame["sample_weight"] = rng.random(800) + 0.5
+    frame.to_parquet("all_weights.parquet")
+    frame[320:].to_parquet("other_weights.parquet")
+    said = []
+    for train, weights, group in (
+        ("queries", "all_weights", ["--group", "query"]),
+        ("others", "other_weights", []),
+        ("queries", "all_weights", []),
+    ):
+        code, out, _ = call(
+            capsys,
+            *("fit", f"{train}.csv", "--validation", "target_queries.parquet"),
+            *("--weights", f"{weights}.parquet", *DATA, *group),
+            *("--epochs", "1", "--output", "grouped"),
+        )
+        assert code == 0
+        said.append(out)
+    assert said[0] == said[1] != said[2]
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_a_group_is_offered_where_it_acts(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    acts = command in ("compare", "evaluate", "fit", "score")
+    assert ("--group" in capsys.readouterr().out) == acts
 
 
 SMALL = [
@@ -275,6 +349,51 @@ def test_compare_a_configuration(files, capsys, monkeypatch):
     assert "Of 2 strategies" in out
     metrics = json.loads((files / "runs/configured/metrics.json").read_text())
     assert metrics["config"]["epochs"] == 1
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Calls `compare` and returns the configuration that would be run."""
+    asked = []
+
+    def refuse(config):
+        asked.append(config)
+        raise InputError("enough")
+
+    monkeypatch.setattr(pipeline, "run", refuse)
+
+    def ask(*arguments):
+        assert main(["compare", *arguments]) == 2
+        return asked.pop()
+
+    return ask
+
+
+def test_options_of_compare_stand_before_the_file(asked):
+    assert replace(asked("reviews"), compare=()) == RunConfig.load("reviews")
+    config = asked(
+        *("reviews", "--name", "mine", "--encoder", "X", "--fields", "mean"),
+        *("--text", "review", "--group", "id", "--set", "encoder=Y"),
+        *("--strategies", "scores", "--set", "scale=6"),
+    )
+    assert config == replace(
+        RunConfig.load("reviews"),
+        name="mine",
+        encoder="Y",
+        fields="mean",
+        text=("review",),
+        group="id",
+        compare=("scores",),
+        scale=6,
+    )
+
+
+def test_compare_trains_auto_beside_another_strategy(asked):
+    assert "auto" not in asked("reviews").compare
+    assert "auto" in asked("reviews", "--set", "strategy=scores").compare
+    similar = asked("reviews", "--set", "strategy=similarity").compare
+    assert "auto" in similar
+    assert "similarity" not in similar  # it is `importance` already
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ def test_bundled_examples_load_by_name(path):
         ({"label": None}, "`label` must be set"),
         ({"name": "a/b"}, "`name` must be a plain folder name"),
         ({"name": ".."}, "`name` must be a plain folder name"),
+        ({"name": ""}, "`name` must be a plain folder name"),
+        ({"name": 2024}, "`name` must be a text"),
+        ({"text": 5}, "`text` must be a text or a list"),
+        ({"text": ["title", 5]}, "`text` must be a text or a list"),
+        ({"compare": 5}, "`compare` must be a text or a list"),
+        ({"group": ["shop", "day"]}, "`group` must be a text"),
         ({"target": 3}, "`target`"),
         ({"target": 0}, "`target`"),
         ({"target": ["a", "b"]}, "`target`"),
@@ -92,3 +98,6 @@ def test_a_missing_file_and_a_bad_override():
         RunConfig.load("nowhere.yaml")
     with pytest.raises(InputError, match="key=value"):
         RunConfig.load("reviews", ["seeds"])
+    with pytest.raises(InputError, match="value in YAML") as e:
+        RunConfig.load("reviews", ["text=[a"])
+    assert "\n" not in str(e.value)

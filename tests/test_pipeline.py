@@ -15,7 +15,10 @@ from tfimportance import (
     load_served,
     run,
 )
+from tfimportance.data import Examples
 from tfimportance.pipeline import load_parts
+from tfimportance.pipeline.parts import _pool_and_traffic
+from tfimportance.pipeline.recipes import recipes_of
 
 GOOD = ["lovely fit", "great fabric", "perfect colour", "so comfortable"]
 BAD = ["poor fit", "cheap fabric", "wrong colour", "too scratchy"]
@@ -232,12 +235,131 @@ def test_target_and_test_from_their_own_files(folder):
     parts = load_parts(
         settings(
             folder,
+            id=None,
             target=str(folder / "target.csv"),
             test=str(folder / "pool.parquet"),
         )
     )
     assert len(parts["pool"]) == len(parts["test"]) == 900
     assert len(parts["target"]) + len(parts["validation"]) <= 200
+
+
+def test_the_report_says_what_the_test_rows_are(folder, result):
+    assert "the remaining target rows" in result.report.read_text()
+    files = {name: str(folder / "target.csv") for name in ("target", "test")}
+    config = settings(folder, name="tested", seeds=1, epochs=1, **files)
+    page = run(config).report.read_text()
+    assert "the target rows of `test`" in page
+    assert "remaining target rows" not in page
+
+
+def test_rows_cut_from_the_pool_leave_it(folder, caplog):
+    rows = shop(900).assign(key=range(900))  # numbers here, text in a CSV
+    rows.to_parquet(folder / "numbered.parquet")
+    rows[100:300].to_csv(folder / "cut.csv", index=False)
+    rows[500:600].to_csv(folder / "test.csv", index=False)
+    config = settings(
+        folder,
+        pool=str(folder / "numbered.parquet"),
+        target=str(folder / "cut.csv"),
+        test=str(folder / "test.csv"),
+        target_rows=100,
+        validation_rows=100,
+    )
+    with caplog.at_level("INFO", "tfimportance"):
+        pool = load_parts(config)["pool"]
+    kept = [*range(100), *range(300, 500), *range(600, 900)]
+    assert pool.id.tolist() == kept
+    assert "300 rows are left out: their id" in caplog.text
+
+
+def test_labels_may_be_trusted_in_the_rows_of_the_target_alone(folder):
+    rows = shop(900)
+    is_target = rows.department == "socks"
+    rows["trusted"] = (1 - rows.bought).where(is_target)
+    for name, write in (("p.csv", rows.to_csv), ("p.parquet", rows.to_parquet)):
+        write(folder / name, index=False)
+        pool = str(folder / name)
+        parts = load_parts(settings(folder, pool=pool, target_label="trusted"))
+        given = rows.set_index("key")
+        for part, column in (("pool", "bought"), ("test", "trusted")):
+            expected = given.loc[parts[part].id, column]
+            assert parts[part].label.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("target", "group", "expected"),
+    [
+        ({"department": ["socks", "shoes"]}, None, "department != 'hats'"),
+        ({"wrong": True}, None, "wrong"),
+        ({"wrong": True, "size": [1, 2]}, None, "wrong and size in [1, 2]"),
+        ({"size": [1, "3"]}, "size", "size in [1, 3]"),
+    ],
+)
+def test_the_values_that_the_target_names(
+    folder, ending, target, group, expected
+):
+    rng = np.random.default_rng(2)
+    rows = shop(900)
+    rows["department"] = rng.choice(["socks", "hats", "shoes"], 900)
+    rows["wrong"] = rng.random(900) < 0.6
+    rows["size"] = rng.integers(0, 4, 900)
+    path = folder / f"named.{ending}"
+    (rows.to_csv if ending == "csv" else rows.to_parquet)(path, index=False)
+    config = settings(
+        folder,
+        pool=str(path),
+        target=target,
+        group=group,
+    )
+    pool, traffic = _pool_and_traffic(config)
+    wanted = rows.eval(expected)
+    assert traffic.id.tolist() == rows.key[wanted].tolist()
+    assert pool.id.tolist() == rows.key[~wanted].tolist()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "nearest"},
+        {"reference": "all"},
+        {"reduction": "median"},
+        {"scale": 0},
+        {"clip": -1},
+    ],
+)
+def test_settings_of_the_scores_are_refused_before_the_data(folder, change):
+    (name,) = change
+    with pytest.raises(InputError, match=f"`{name}`"):
+        run(settings(folder, pool="missing.csv", **change))
+    change = {**change, "strategy": "auto", "compare": ["scores:top_k"]}
+    with pytest.raises(InputError, match=f"`{name}`"):
+        run(settings(folder, pool="missing.csv", **change))
+
+
+def test_the_seed_draws_the_reference_of_the_scores(folder):
+    rng = np.random.default_rng(1)
+    sizes = {"pool": 3000, "target": 40}  # more than vote
+    vectors = {name: rng.normal(size=(n, 4)) for name, n in sizes.items()}
+    parts = {
+        name: Examples({"text": np.full(n, "", object)}, rng.integers(0, 2, n))
+        for name, n in sizes.items()
+    }
+    config = settings(folder, seed=3)
+    found = recipes_of(config, parts, vectors)["importance"].score
+    first, expected = (
+        importance_scores(
+            vectors["pool"],
+            vectors["target"],
+            labels=parts["pool"].label,
+            target_labels=parts["target"].label,
+            seed=seed,
+        )
+        for seed in (0, 3)
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(found, first)
 
 
 def test_a_share_of_the_queries_is_the_target_and_has_trusted_labels(folder):
@@ -267,6 +389,11 @@ def test_a_share_of_the_queries_is_the_target_and_has_trusted_labels(folder):
     [
         ({"target_label": "trusted"}, "trusted"),
         ({"target": 1.0}, "every row has"),
+        ({"target": 1e-9}, "no row has"),
+        (
+            {"target": {"department": "socks"}, "group": "department"},
+            "`group` must divide.*1 groups.*`target_rows`",
+        ),
         ({"target": {"department": "shoes"}}, "no row has"),
         ({"target": {"bought": 1}}, "both classes"),
         ({"target": {"departmint": "socks"}}, "departmint"),

@@ -6,6 +6,7 @@ import pytest
 
 from tfimportance import datasets
 from tfimportance.cli import main
+from tfimportance.review import review_files
 
 COLUMNS = ["--text", "review", "--label", "recommended"]
 
@@ -45,6 +46,35 @@ def test_suspects_gaps_and_the_discovery_curve(files, capsys, tmp_path):
     first = suspects.iloc[0]
     assert f"row {first.id}, label {first.label}, suspicion" in out
     assert first.text[:30] in out
+
+
+def test_the_scale_is_that_of_the_coverage_too(files):
+    columns = {"text": "review", "label": "recommended"}
+    cosines = []
+    for scale in (3.0, 6.0):
+        review = review_files(*files, columns=columns, scale=scale)
+        nearest = review.coverage.targets.nearest_similarity
+        cosines.append(np.arcsinh(nearest) / scale)
+    np.testing.assert_allclose(*cosines, rtol=1e-6)
+
+
+def test_wrong_labels_may_be_true_and_false(files, capsys, tmp_path):
+    frame = pd.read_parquet(files[0])
+    frame["known"] = frame.flipped.astype(bool)
+    frame["rated"] = 1 + frame.flipped
+    pool = str(tmp_path / "pool.csv")
+    frame.to_csv(pool, index=False)
+    said = []
+    for wrong in ("known", "flipped"):
+        options = ["--wrong", wrong]
+        assert main(["review", pool, files[1], *COLUMNS, *options]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1]
+    output = tmp_path / "never.csv"
+    options = ["--wrong", "rated", "--output", str(output)]
+    assert main(["review", pool, files[1], *COLUMNS, *options]) == 2
+    assert "`wrong` must hold 0 and 1 only" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_an_explanation_by_id_and_by_number(files, capsys):
