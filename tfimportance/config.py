@@ -34,9 +34,10 @@ class RunConfig:
         text: The text columns.
         label: The label column.
         target: The traffic that counts: another file of the same columns;
-            `{column: value}` for the rows of `pool` with that value; or a
-            share of the rows (of the groups) of `pool`, in (0, 1), drawn at
-            random. What is target is taken out of the pool.
+            `{column: value}` for the rows of `pool` with that value, or with
+            any of a list of values; or a share of the rows (of the groups) of
+            `pool`, in (0, 1), drawn at random. What is target is taken out of
+            the pool.
         target_label: The column of the target's labels, where they are
             trusted more than those in `label`, which all rows have.
         test: A file of target rows to report on; by default the target rows
@@ -44,7 +45,8 @@ class RunConfig:
         positive: The label values that count as 1, where they are not 0/1.
         group: A column, such as the query, whose rows stay together; pool rows
             of a group that validates or tests are left out.
-        id: A column of unique row ids, carried into `weights.parquet`.
+        id: A column of unique row ids, carried into `weights.parquet`; pool
+            rows with the id of a target or test row are left out.
         fields: How several text columns become one embedding; see `encode`.
         encoder: `static`, a checkpoint's folder or handle, or a mapping of the
             arguments of `load_encoder`, such as `{source: e5-small, prefixes:
