@@ -392,9 +392,21 @@ def test_tensorboard_of_a_uniform_run(tmp_path):
         ({"validation": (X, Y[1:])}, "validation labels"),
         ({"validation": (X, Y, WEIGHT[1:])}, "validation sample_weight"),
         ({"validation": (X, Y, WEIGHT * Y)}, "both classes"),
+        (
+            {"validation": tf.data.Dataset.from_tensors((X, Y))},
+            "`validation`.*Dataset",
+        ),
+        ({"validation": (X,)}, r"`validation` must be \(features, labels\)"),
     ],
 )
 def test_bad_sets_and_validation_are_named(change, message):
     arguments = {"features": X, "labels": Y, **change}
     with pytest.raises(InputError, match=message):
         fit(logistic(), **arguments)
+
+
+def test_averaged_weights_are_not_given_up_for_the_best_epoch():
+    model = logistic()
+    model.compile(keras.optimizers.SGD(0.3, use_ema=True), "mse")
+    with pytest.raises(InputError, match="use_ema=True"):
+        fit(model, X, Y, validation=(X, Y))

@@ -11,9 +11,11 @@ import tensorflow as tf
 from tfimportance import (
     Curriculum,
     InputError,
+    LearningRate,
     OnlineImportance,
     RefreshImportance,
     TopK,
+    Weight,
     dense_head,
     fit,
 )
@@ -205,7 +207,7 @@ def test_a_weighted_gradient_out_of_all_proportion_is_held():
 def test_a_row_of_any_weight_counts_for_a_thousand_at_most():
     """Alone in a first step, each row is held: the sign times a thousand."""
     weight = np.array([2e4])
-    for row in range(12):
+    for row in range(2):
         model = logistic(keras_adam())
         rows = slice(row, row + 1)
         options = {"allocation": "learning_rate", "epochs": 1}
@@ -451,6 +453,9 @@ def test_a_set_takes_step_sizes_but_no_selection():
     assert ours == pytest.approx(adam(WEIGHT, 3)[0], abs=2e-6)
     with pytest.raises(InputError, match="brings its own rows"):
         fit(model, data, allocation="top_k")
+    for choice in (Weight(per_label=True), LearningRate(floor=0.5)):
+        with pytest.raises(InputError, match="without settings"):
+            fit(model, data, allocation=choice)
 
 
 class Shrinking:

@@ -172,6 +172,12 @@ def test_more_epochs_go_on_from_a_finished_run(tmp_path):
     assert np.array_equal(run(4, tmp_path), run(4))
 
 
+def compiled(optimizer=None, loss="binary_crossentropy"):
+    model = dense_head(6)
+    model.compile(optimizer or model.optimizer, loss)
+    return model
+
+
 OPTIONS = {"validation": (TARGET_X, TARGET_Y), "seed": 5, "epochs": 1}
 
 
@@ -185,6 +191,14 @@ OPTIONS = {"validation": (TARGET_X, TARGET_Y), "seed": 5, "epochs": 1}
         (lambda: dense_head(6), {"sample_weight": Y + 1.0}, "another data"),
         (lambda: dense_head(6), {"seed": 6}, "another seed"),
         (lambda: dense_head(6), {"batch_size": 9}, "another batch_size"),
+        (lambda: dense_head(6), {"patience": 9}, "another patience"),
+        (lambda: dense_head(6, learning_rate=0.5), {}, "another optimizer"),
+        (
+            lambda: compiled(keras.optimizers.Adam(epsilon=1e-3)),
+            {},
+            "another optimizer",
+        ),
+        (lambda: compiled(loss="mse"), {}, "another loss"),
         (
             lambda: dense_head(6),
             {"validation": (TARGET_X, 1 - TARGET_Y)},
@@ -215,6 +229,14 @@ def test_only_one_file_is_left_and_a_half_written_one_goes(tmp_path):
         "training.safetensors",
         "mine.txt",
     }
+
+
+def test_numbers_of_numpy_and_no_weights_of_the_validation(tmp_path):
+    options = {**OPTIONS, "checkpoint": tmp_path}
+    expected = fit(dense_head(6), X, Y, batch_size=32, **options)
+    options |= {"validation": (TARGET_X, TARGET_Y, None), "seed": np.int64(5)}
+    again = fit(dense_head(6), X, Y, batch_size=np.int64(32), **options)
+    assert again == expected  # the same run, which was at its end
 
 
 def test_a_seed_is_needed(tmp_path):

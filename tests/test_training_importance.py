@@ -111,6 +111,21 @@ def test_refreshed_weights_come_from_the_encoder_as_it_is_then():
     )
 
 
+def test_a_refresh_may_keep_the_class_mix():
+    model, encoder = tower()
+    refresh = RefreshImportance(
+        encoder, TARGET_X, TARGET_Y, per_label=True, reference="target"
+    )
+    spy = Spy()
+    options = {"epochs": 2, "batch_size": 90, "callbacks": [spy, refresh]}
+    result = fit(model, X, Y, **options)
+    score, weight = signed_scores(spy.seen[1], 4.0), np.empty(90)
+    for value in (0, 1):
+        weight[value == Y] = tempered(score[value == Y], 0.85)
+    expected = np.mean(weight * losses(by_hand(spy.seen[1], X)[1], Y))
+    assert result.history["loss"][1] == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_cost_of_refreshing_is_in_the_history():
     model, encoder = tower()
     refresh = RefreshImportance(encoder, TARGET_X, every=2)

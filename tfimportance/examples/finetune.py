@@ -145,7 +145,9 @@ def resources(
     }
     if arguments.refresh:
         given["callbacks"] = [
-            RefreshImportance(encoder, *task.target, batch_size=64)
+            RefreshImportance(
+                encoder, *task.target, per_label=True, batch_size=64
+            )
         ]
     return given
 

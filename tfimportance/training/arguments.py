@@ -105,6 +105,13 @@ def _check_set(
             f"allocation={allocation!r}",
             "Give arrays instead.",
         )
+    if allocation != type(allocation)():
+        raise fail(
+            "`allocation` must be without settings where `features` is a data "
+            "set, whose weights are used as they come.",
+            f"allocation={allocation!r}",
+            "Give arrays instead.",
+        )
 
 
 def _num_rows(array: Any) -> int:
@@ -127,6 +134,31 @@ def checked_weight(
     check_length(name, weight, num_samples, "labels")
     check_weights(name, weight)
     return weight
+
+
+def checked_validation(
+    model: keras.Model, validation: Validation | None
+) -> Validation | None:
+    """Returns features, labels and, if there are any, weights."""
+    if validation is None:
+        return None
+    fits = isinstance(validation, (tuple, list)) and len(validation) in (2, 3)
+    if not fits:
+        raise fail(
+            "`validation` must be (features, labels) or (features, labels, "
+            "sample_weight).",
+            f"validation of type {type(validation).__name__}",
+            "Turn a data set into arrays.",
+        )
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if getattr(optimizer, "use_ema", False):
+        raise fail(
+            "The optimizer must not use `use_ema` with `validation`.",
+            "use_ema=True",
+            "The weights of the best epoch take the place of the averages.",
+        )
+    features, labels, *rest = validation
+    return (features, labels, *(each for each in rest if each is not None))
 
 
 def watch(

@@ -58,7 +58,11 @@ class Checkpoint(keras.callbacks.Callback):
                 cannot be read.
         """
         create_variables(model, self.batches)
-        self._run = {"model": _describe(model), **self._run}
+        self._run |= {
+            "model": _describe(model),
+            "optimizer": _settings(model.optimizer),
+            "loss": [*map(_settings, keras.tree.flatten(model.loss))],
+        }
         for stale in self.path.parent.glob(f".{self.path.stem}-*"):
             stale.unlink()  # of a run that was killed while writing
         if not self.path.exists():
@@ -148,6 +152,24 @@ def _named(arrays: dict[str, list[Array]]) -> dict[str, Array]:
         for kind, values in arrays.items()
         for place, value in enumerate(values)
     }
+
+
+def _settings(part: Any) -> Any:
+    """Returns what an optimizer or a loss is made with, names apart."""
+    name = part if isinstance(part, str) else type(part).__name__
+    if not hasattr(part, "get_config"):
+        return getattr(part, "__name__", name)
+    try:
+        text = json.dumps(keras.saving.serialize_keras_object(part))
+    except (NotImplementedError, TypeError):  # of the user's own schedule
+        return name
+    # Keras numbers names through, so another process has others.
+    return json.loads(
+        text,
+        object_hook=lambda each: {
+            key: value for key, value in each.items() if key != "name"
+        },
+    )
 
 
 def _describe(model: keras.Model) -> list[str]:

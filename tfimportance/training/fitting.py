@@ -20,6 +20,7 @@ from tfimportance.training.arguments import (
     Validation,
     batches_of,
     check_settings,
+    checked_validation,
     watch,
 )
 from tfimportance.training.batches import Batches, BeginEpoch, fingerprint
@@ -93,11 +94,12 @@ def fit(
             (`LearningRate`). `"curriculum"`: important rows first, all in the
             end (`Curriculum`). All but `"weight"` and `"learning_rate"` keep
             the class mix. `("curriculum", "weight")` combines two. A set takes
-            `"weight"` or `"learning_rate"`.
+            `"weight"` or `"learning_rate"`, without settings.
         validation: `(features, labels)` of held-out target rows with both
             classes; None trains for all `epochs`. With a third entry,
             `(num_validation,)` weights, the history has the exact weighted
-            `target_weighted_auc` as well.
+            `target_weighted_auc` as well. Not with an optimizer that uses
+            `use_ema`: the best epoch would take the place of the averages.
         epochs: The most epochs.
         batch_size: Rows per step; a set brings its own.
         patience: Epochs to wait for a better AUC.
@@ -107,8 +109,10 @@ def fit(
         callbacks: Further Keras callbacks; they see `target_auc` in `logs`.
         checkpoint: A folder. After every epoch the state of the run is put
             there; the same call after a crash goes on from it and gives what
-            the unbroken run would have given. It needs a `seed`. The state of
-            `callbacks` and of a set without `set_epoch` is not in it.
+            the unbroken run would have given. It needs a `seed`. Data, model,
+            optimizer, loss and settings must be as they were, but for
+            `epochs`. The state of `callbacks` and of a set without `set_epoch`
+            is not in it.
         tensorboard: A folder for TensorBoard's event files: the history, the
             effective sample size and a histogram of the sample weights.
 
@@ -117,6 +121,9 @@ def fit(
             `checkpoint` holds another run.
     """
     check_settings(model, epochs, batch_size, patience, seed, checkpoint)
+    batch_size, patience = int(batch_size), int(patience)  # not NumPy's
+    seed = None if seed is None else int(seed)
+    validation = checked_validation(model, validation)
     allocation = allocation_of(allocation)
     if seed is not None:
         keras.utils.set_random_seed(seed)
@@ -134,6 +141,7 @@ def fit(
     if checkpoint is not None:
         given = None if validation is None else fingerprint(validation)
         run = {"seed": seed, "batch_size": batch_size, "validation": given}
+        run["patience"] = None if validation is None else patience
         run["allocation"] = describe(allocation)
         keep = Checkpoint(Path(checkpoint), batches, best, run)
         keep.resume(model)

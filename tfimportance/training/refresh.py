@@ -36,6 +36,9 @@ class RefreshImportance(keras.callbacks.Callback):
         features: The training rows, as `encoder` takes them; None stands for
             the features that `fit` trains on.
         effective_fraction: As in `to_sample_weight`.
+        per_label: Whether the rows are tempered within each class, so that
+            the class mix of the data stays as it is: as `labels=` in
+            `to_sample_weight`.
         batch_size: Rows that are encoded at a time.
         **options: Of `importance_scores`: `mode`, `scale`, `reference`, ...
 
@@ -61,6 +64,7 @@ class RefreshImportance(keras.callbacks.Callback):
         every: int = 1,
         features: Any = None,
         effective_fraction: float = 0.85,
+        per_label: bool = False,
         batch_size: int = 256,
         **options: Any,
     ) -> None:
@@ -75,6 +79,7 @@ class RefreshImportance(keras.callbacks.Callback):
         self.every = every
         self.features = features
         self.effective_fraction = effective_fraction
+        self.per_label = per_label
         self.batch_size = batch_size
         self.options = options
         self.importance: Importance | None = None
@@ -115,16 +120,18 @@ class RefreshImportance(keras.callbacks.Callback):
 
     def _weigh(self, batches: RowBatches) -> Any:
         features = batches.features if self.features is None else self.features
-        labels = None if self.target_labels is None else batches.labels.numpy()
+        label = batches.labels.numpy()
         self.importance = importance_scores(
             self._encode(features),
             self._encode(self.target_features),
-            labels=labels,
+            labels=None if self.target_labels is None else label,
             target_labels=self.target_labels,
             **self.options,
         )
         return to_sample_weight(
-            self.importance, effective_fraction=self.effective_fraction
+            self.importance,
+            effective_fraction=self.effective_fraction,
+            labels=label if self.per_label else None,
         )
 
     def _encode(self, features: Any) -> Any:
