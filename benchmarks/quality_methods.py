@@ -10,6 +10,7 @@ from baselines.problem import Array, Method, Problem
 
 from tfimportance import importance_scores
 from tfimportance.reliability import choose_weights, label_reliability
+from tfimportance.strategies import Material, recipe
 
 
 def signed(problem: Problem) -> Array:
@@ -55,6 +56,20 @@ def plausibility(problem: Problem) -> Array:
     return found.plausibility
 
 
+def combined(problem: Problem) -> Array:
+    """Label-signed similarity to target and pool, plus small loss."""
+    material = Material(
+        problem.features,
+        problem.label,
+        problem.target_features,
+        problem.target_label,
+        problem.group,
+        problem.target_group,
+        problem.seed,
+    )
+    return recipe("combined", material).score
+
+
 AUTO = "tfimportance auto"
 SCORES = {
     "tfimportance sinh": Method(blind, False, "label-blind"),
@@ -68,6 +83,7 @@ WEIGHTS = {
 DETECTORS = {
     **METHODS,
     **SCORES,
+    "tfimportance combined": Method(combined, False, "strategies.combined"),
     "tfimportance plausibility": Method(
         plausibility, False, "label_reliability"
     ),
