@@ -58,6 +58,15 @@ def test_the_target_set_comes_back(tmp_path, labels):
             assert np.array_equal(found, expected)
 
 
+def test_numbers_of_numpy_are_saved_as_numbers(tmp_path):
+    targets = TargetSet(FEATURES, scale=np.float32(6.5))
+    card = {"metrics": {"roc_auc": np.float32(0.5), "rows": np.int64(6)}}
+    bundle = Bundle(dense_head(3), "static", ("text",), "auto", targets, card)
+    loaded = Bundle.load(bundle.save(tmp_path / "model"))
+    assert loaded.card == {"metrics": {"roc_auc": 0.5, "rows": 6}}
+    assert loaded.targets.scale == 6.5
+
+
 def test_a_reduction_without_a_name_cannot_be_saved(tmp_path):
     targets = TargetSet(FEATURES, reduction=TopM(3))
     bundle = Bundle(dense_head(3), "static", ("text",), targets=targets)

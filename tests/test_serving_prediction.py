@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from served import listing
 
 from tfimportance import (
@@ -385,6 +386,46 @@ def test_what_similar_refuses(folder, capsys, arguments, words):
     )
     assert (code, out) == (2, "")
     assert words in err
+
+
+@pytest.mark.parametrize("texts", ["red dress", []])
+def test_texts_that_are_no_list_of_texts(folder, texts):
+    with pytest.raises(InputError, match="`texts` must be a list"):
+        find_similar(
+            folder / "reviews", texts, folder / "shop.parquet", text="title"
+        )
+
+
+def test_dot_products_rank_where_the_model_serves_them(tmp_path):
+    def lengths(texts):
+        """How many of the letters a and b."""
+        without = [tf.strings.regex_replace(texts, f"[^{x}]", "") for x in "ab"]
+        counts = [tf.strings.length(each) for each in without]
+        return tf.cast(tf.stack(counts, axis=1), tf.float32)
+
+    targets = TargetSet(np.eye(2), normalize=False, scale=0.1)
+    model = dense_head(2)
+    export(model, lengths, tmp_path / "m", targets=targets)
+    pd.DataFrame({"t": ["a", "aab", "aaabbbb", "b"]}).to_parquet(
+        tmp_path / "c.parquet"
+    )
+    (found,) = find_similar(
+        tmp_path / "m", ["aa"], tmp_path / "c.parquet", text="t", top=3
+    )
+    # (2, 0) times (3, 4), (2, 1), (1, 0); by the cosine "a" would be first.
+    assert [each.text for each in found] == ["aaabbbb", "aab", "a"]
+    expected = np.sinh([0.6, 0.4, 0.2])
+    assert [each.similarity for each in found] == pytest.approx(expected)
+
+
+def test_ids_that_change_their_type_are_named(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(prediction, "_BLOCK", 2)
+    rows = [{"id": i, "title": "", "review": "ok"} for i in (1, 2, "A3")]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(InputError, match=r"`id`.*string.*int64"):
+        predict_file(folder / "reviews", file, tmp_path / "p.parquet", id="id")
+    assert listing(tmp_path) == ["rows.jsonl"]
 
 
 def test_a_model_of_ids_has_no_similar_texts(folder, tmp_path):

@@ -13,7 +13,7 @@ from served import (
     sequential,
 )
 
-from tfimportance import InputError, export
+from tfimportance import InputError, TargetSet, export
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,25 @@ def test_models_that_do_not_fit(encoder, tmp_path, make, message):
     with pytest.raises(InputError, match=message) as error:
         export(make(), encoder, tmp_path / "new")
     assert "\n" not in str(error.value)
+    assert listing(tmp_path) == []
+
+
+def test_logits_are_no_probabilities(encoder, tmp_path):
+    """Though those of the few texts that are tried happen to be in [0, 1]."""
+    layer = keras.layers.Dense(
+        1, kernel_initializer="zeros", bias_initializer="ones"
+    )
+    model = sequential(layer)
+    model.compile(loss=keras.losses.BinaryCrossentropy(from_logits=True))
+    with pytest.raises(InputError, match="from_logits=True"):
+        export(model, encoder, tmp_path / "new")
+    layer.set_weights([np.eye(DIM, 1), np.full(1, 0.5)])
+    model.compile(loss="mse")
+    targets = TargetSet(9 * np.eye(DIM))
+    mine = HashEncoder()
+    mine.table.assign(mine.table * 0)
+    with pytest.raises(InputError, match=r"0\.5 to 9\.5.*`targets`"):
+        export(model, mine, tmp_path / "new", targets=targets)
     assert listing(tmp_path) == []
 
 

@@ -14,7 +14,7 @@ from served import (
     probability,
 )
 
-from tfimportance import InputError, export
+from tfimportance import InputError, export, load_served
 from tfimportance.serving import publishing
 
 
@@ -45,6 +45,14 @@ def test_the_next_integer_is_taken(encoder, model, tmp_path):
         *("1", "9", "10", "11", "12x", "models.config", "compose.yaml"),
         *("notes", ".export-old", "-40", "²", "3.5"),
     }
+
+
+def test_the_highest_version_may_have_leading_zeros(encoder, model, tmp_path):
+    export(model, encoder, tmp_path).rename(tmp_path / "007")
+    (tmp_path / "9").write_text("no folder")
+    assert load_served(tmp_path).folder == tmp_path / "007"
+    assert export(model, encoder, tmp_path) == tmp_path / "8"
+    assert export(model, encoder, tmp_path) == tmp_path / "10"
 
 
 def test_a_relative_path(encoder, model, tmp_path, monkeypatch):

@@ -54,8 +54,8 @@ class Bundle:
             self.model.save(stage / _MODEL)
             if self.targets is not None:
                 save_file(_arrays(self.targets), stage / _TARGETS)
-            text = json.dumps(settings, indent=2) + "\n"
-            (stage / _SETTINGS).write_text(text, encoding="utf-8")
+            text = json.dumps(settings, indent=2, default=_plain)
+            (stage / _SETTINGS).write_text(text + "\n", encoding="utf-8")
         return Path(folder)
 
     @classmethod
@@ -83,6 +83,11 @@ class Bundle:
             _load_targets(folder, settings.get("targets")),
             settings.get("card", {}),
         )
+
+
+def _plain(value: Any) -> Any:
+    """Returns a number of NumPy as one of Python, for JSON."""
+    return value.tolist()
 
 
 def _load_model(path: Path) -> keras.Model:

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfimportance._checks import fail
+from tfimportance._checks import Array, fail
 
 # Texts on which every model is tried once before it is written.
 _TRIALS = ("", "a", "Très jolie robe, 38 €")
+_MOST_ROWS = 1024  # of the target set on which it is tried, too
 _PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
@@ -68,6 +69,32 @@ def check_answers(functions: Mapping[str, Any]) -> None:
             ) from error
         for output, value in answers.items():
             _check_answer(name, output, value.numpy())
+
+
+def check_model(model: Any, embeddings: Array | None) -> None:
+    """Raises where the model gives logits.
+
+    Args:
+        model: The model; what it was trained with may say so.
+        embeddings: `(rows, embedding_dim)` on which it is tried, or None.
+    """
+    expectation = "`model` must give probabilities in [0, 1]."
+    if getattr(getattr(model, "loss", None), "from_logits", False):
+        raise fail(
+            expectation,
+            "a model trained with from_logits=True",
+            "End the model with a sigmoid.",
+        )
+    if embeddings is None:
+        return
+    value = np.asarray(model(embeddings[:_MOST_ROWS], training=False))
+    if not ((value >= 0) & (value <= 1)).all():
+        raise fail(
+            expectation,
+            f"{value.min():g} to {value.max():g} for the embeddings of "
+            "`targets`",
+            "End the model with a sigmoid.",
+        )
 
 
 def _check_answer(signature: str, output: str, value: Any) -> None:

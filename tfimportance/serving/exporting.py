@@ -13,6 +13,7 @@ from tfimportance.serving.card import check_card, describe, write_card
 from tfimportance.serving.checks import (
     check_answers,
     check_graph,
+    check_model,
     graph_of,
     trial_inputs,
 )
@@ -109,9 +110,9 @@ def export(
 
     Raises:
         InputError: A column's name is no name for an input, `model` does not
-            map the embeddings of `encoder` to probabilities, `targets` are of
-            another dimension, the graph would call back into Python, or
-            `path` cannot be written.
+            map the embeddings of `encoder` and `targets` to probabilities,
+            `targets` are of another dimension, the graph would call back into
+            Python, or `path` cannot be written.
     """
     path, card = Path(path), dict(card or {})
     check_card(card)
@@ -121,6 +122,9 @@ def export(
     for function in functions.values():
         check_graph("`encoder` and `model`", graph_of(function))
     check_answers(functions)
+    # Without an encoder the model takes something else than embeddings.
+    tried = None if encoder is None or targets is None else targets.embeddings
+    check_model(model, tried)
     with staging(path.absolute()) as folder:
         served = _module(functions, encoder, model)
         _attach_vocabulary(served, encoder, folder.parent)

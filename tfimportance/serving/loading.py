@@ -34,13 +34,22 @@ class ServedModel:
     signatures: Mapping[str, Any]
 
     @property
-    def columns(self) -> dict[str, str]:
-        """The column of the training data of each input, where it is known."""
+    def facts(self) -> dict[str, Any]:
+        """What `signature.json` says; empty where there is none."""
         path = self.folder / JSON
         if not path.exists():  # exported by another program
             return {}
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return dict(facts.get("columns", {}))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The column of the training data of each input, where it is known."""
+        return dict(self.facts.get("columns", {}))
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether similarities are of vectors brought to length 1."""
+        return bool((self.facts.get("target_set") or {}).get("normalize", True))
 
     def specs(self, signature: str = DEFAULT) -> dict[str, tf.TensorSpec]:
         """Returns what a signature takes, by the name of the input.
@@ -177,9 +186,10 @@ def _version(folder: Path) -> Path:
     check_file("model", folder)
     if (folder / _MODEL).exists():
         return folder
-    if not folder.is_dir() or not versions(folder):
+    found = versions(folder) if folder.is_dir() else []
+    if not found:
         raise _no_model(folder, f"without {_MODEL} and without versions")
-    return folder / str(max(versions(folder)))
+    return found[-1]
 
 
 def _no_model(model: str | Path, what: str) -> Exception:

@@ -129,7 +129,15 @@ class _TableWriter:
         if self._schema is None:
             self._schema = table.schema
             self._writer = self._open(table.schema)
-        self._writer.write_table(table.cast(self._schema))
+        try:
+            table = table.cast(self._schema)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            kind, first = table.schema.field("id"), self._schema.field("id")
+            raise fail(
+                "`id` must hold values of one type.",
+                f"id of type {kind.type}, and {first.type} in rows before",
+            ) from error
+        self._writer.write_table(table)
 
     def _open(self, schema: pa.Schema) -> Any:
         suffix = self._path.suffix

@@ -35,8 +35,10 @@ def staging(path: Path) -> Iterator[Path]:
 def publish(folder: Path, path: Path) -> Path:
     """Renames `folder` to the next version in `path`, and returns that."""
     path.mkdir(parents=True, exist_ok=True)
+    number = max((int(each.name) for each in versions(path)), default=0)
     while True:
-        version = path / str(max(versions(path), default=0) + 1)
+        number += 1
+        version = path / str(number)
         try:
             return folder.rename(version)
         except OSError:
@@ -45,7 +47,11 @@ def publish(folder: Path, path: Path) -> Path:
             # Another export took this version meanwhile: the next one.
 
 
-def versions(path: Path) -> list[int]:
-    """Returns the numbers of the versions in `path`."""
-    names = [child.name for child in path.iterdir()]
-    return [int(name) for name in names if re.fullmatch("[0-9]+", name)]
+def versions(path: Path) -> list[Path]:
+    """Returns the folders of the versions in `path`, the highest last."""
+    found = [
+        child
+        for child in path.iterdir()
+        if re.fullmatch("[0-9]+", child.name) and child.is_dir()
+    ]
+    return sorted(found, key=lambda child: int(child.name))

@@ -18,8 +18,9 @@ def search_exact(blocks: Iterable[Array], queries: Array, top: int) -> Array:
     Only the best so far are held. Equal ones stay in the order of the rows.
 
     Args:
-        blocks: Unit vectors `(rows, dim)`, block by block.
-        queries: Unit vectors `(num_queries, dim)`.
+        blocks: Vectors `(rows, dim)`, block by block; near is where the dot
+            product is large.
+        queries: Vectors `(num_queries, dim)`.
         top: How many for each query.
 
     Returns:

@@ -26,7 +26,9 @@ class Match:
     Attributes:
         id: Its id, or its number in the file.
         text: What was compared.
-        similarity: `sinh(clip(scale * cosine))`, as the model serves it.
+        similarity: `sinh(clip(scale * cosine))`, as the model serves it; the
+            dot product in place of the cosine where its target set says
+            `normalize=False`.
     """
 
     id: Any
@@ -107,8 +109,13 @@ def find_similar(
     Raises:
         FileNotFoundError: The model or the catalogue does not exist.
         InputError: The model takes no texts, a column is missing, there is
-            no row, or FAISS is asked for and not installed.
+            no row or no text to look for, or FAISS is asked for and not
+            installed.
     """
+    if isinstance(texts, str) or not len(texts):
+        raise fail(
+            "`texts` must be a list with at least one text.", f"texts={texts!r}"
+        )
     check_count("top", top)
     check_count("batch_size", batch_size)
     check_choice("index", index, SEARCHES)
@@ -122,7 +129,8 @@ def find_similar(
 
     def embed(some: Array) -> Array:
         answers = served.ask_many({"text": some}, "embed_text", batch_size)
-        return _unit(answers["embedding"])
+        vectors = answers["embedding"]
+        return _unit(vectors) if served.normalizes else vectors
 
     columns = [text] if isinstance(text, str) else list(text)
     items = Catalogue(catalogue, columns, id)

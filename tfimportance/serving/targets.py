@@ -13,6 +13,7 @@ from tfimportance._checks import (
     check_finite,
     check_length,
     check_number,
+    fail,
 )
 from tfimportance.importance.modes import as_labels
 from tfimportance.importance.reductions import (
@@ -24,7 +25,6 @@ from tfimportance.importance.settings import Settings
 from tfimportance.similarity import (
     LARGEST_CLIP,
     check_matrix,
-    check_same_dim,
     check_settings,
 )
 
@@ -107,7 +107,7 @@ class TargetSet:
             "positive": None if labels is None else int(np.sum(labels)),
             "scale": self.scale,
             "clip": self.clip,
-            "normalize": self.normalize,
+            "normalize": bool(self.normalize),
             "centred": self.offset is not None,
             "reduction": str(self.reduction),
         }
@@ -163,7 +163,13 @@ class Scorer(tf.Module):
 
     def _arguments(self, embedding: tf.Tensor) -> tf.Tensor:
         """Returns the clipped arguments of sinh, `(num_targets, batch)`."""
-        check_same_dim(embedding.shape, self._vectors.shape)
+        if embedding.shape[1] not in (None, self._vectors.shape[1]):
+            raise fail(
+                "`targets` must be embeddings of the same dimension as the "
+                f"model's, {embedding.shape[1]}.",
+                f"targets.embeddings of dimension {self._vectors.shape[1]}",
+                "Make them with the same encoder and the same fields.",
+            )
         samples = self._settings.direction(embedding - self._offset)
         z = self._settings.dot(self._vectors, samples)
         return tf.clip_by_value(z, -self._settings.clip, self._settings.clip)
