@@ -214,9 +214,7 @@ def test_targets_that_do_not_fit(encoder, options, message):
 
 
 def test_targets_of_another_encoder(encoder, model, tmp_path):
-    with pytest.raises(
-        InputError, match="`targets` must be embeddings of.* 24"
-    ):
+    with pytest.raises(InputError, match="`targets` must be embeddings of"):
         export(
             model, encoder, tmp_path / "m", targets=TargetSet(np.eye(DIM + 1))
         )
