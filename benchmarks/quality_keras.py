@@ -9,6 +9,8 @@ the last one, which shows what a longer training would have cost.
 
 import argparse
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -68,20 +70,29 @@ def trained(task: Task, weight: np.ndarray | None) -> tuple[float, float]:
     return aucs[0], aucs[1]
 
 
+def cell(key: tuple[str, float, int, int]) -> list[tuple[object, ...]]:
+    """Returns a record for each method on one task."""
+    name, noise, seed, rows = key
+    task = TASKS[name](seed, noise, rows)
+    return [
+        (f"{name}, {noise:.0%}", seed, method, *trained(task, weight))
+        for method, weight in weights(task).items()
+    ]
+
+
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rows", type=int, default=3_000)
     arguments = parser.parse_args()
-    records = []
-    for name, noise in COLUMNS:
-        for seed in range(arguments.seeds):
-            task = TASKS[name](seed, noise, arguments.rows)
-            for method, weight in weights(task).items():
-                best, last = trained(task, weight)
-                column = f"{name}, {noise:.0%}"
-                records.append((column, seed, method, best, last))
+    cells = [
+        (*column, seed, arguments.rows)
+        for seed in range(arguments.seeds)
+        for column in COLUMNS
+    ]
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
+        records = [each for found in pool.map(cell, cells) for each in found]
     table = pd.DataFrame(
         records, columns=["column", "seed", "method", "best", "last"]
     )
