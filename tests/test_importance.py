@@ -168,6 +168,9 @@ def test_sources_without_vectors_are_refused(tmp_path):
     named = tf.data.Dataset.from_tensor_slices({"x": X})
     with pytest.raises(InputError, match=r"`embeddings` .* of vectors"):
         importance_scores(named, T)
+    endless = tf.data.Dataset.from_tensor_slices(X).repeat()
+    with pytest.raises(InputError, match="`embeddings` must end"):
+        importance_scores(endless, T)
 
 
 def test_density_ratio():

@@ -15,7 +15,7 @@ from tfimportance.diagnosis.common import (
 )
 from tfimportance.diagnosis.nearest import nearest_rows
 from tfimportance.importance.polls import Poll
-from tfimportance.importance.sources import read_blocks, take_rows
+from tfimportance.importance.sources import read_again, take_rows
 
 # Training samples whose own nearest neighbours set the threshold.
 _YARDSTICK = 1024
@@ -161,7 +161,7 @@ def _neighbours(
     count = len(targets)
     number, dot = nearest_rows(
         np.concatenate([targets, samples]),
-        read_blocks("embeddings", embeddings),
+        read_again("embeddings", embeddings, poll.pool),
         poll.direction,
         m=min(m, poll.num_samples),
         keys=(

@@ -24,7 +24,11 @@ from tfimportance.diagnosis.nearest import nearest_rows
 from tfimportance.importance import importance_scores
 from tfimportance.importance.modes import as_labels
 from tfimportance.importance.polls import Poll
-from tfimportance.importance.sources import read_blocks, take_rows
+from tfimportance.importance.sources import (
+    read_again,
+    read_blocks,
+    take_rows,
+)
 
 
 def label_errors(
@@ -144,13 +148,13 @@ def _evidence(
     found = [
         nearest_rows(
             queries,
-            read_blocks(name, source),
+            blocks,
             poll.direction,
             keys=(label[rows], labels),
         )
-        for name, source, labels in (
-            ("target_embeddings", poll.target, target_label),
-            ("embeddings", embeddings, label),
+        for blocks, labels in (
+            (read_blocks("target_embeddings", poll.target), target_label),
+            (read_again("embeddings", embeddings, poll.pool), label),
         )
     ]
     (target, target_dot), (pool, pool_dot) = found

@@ -110,6 +110,12 @@ def read_blocks(name: str, source: Any, size: int = BLOCK) -> Iterator[Array]:
                 f"{name} with elements {source.element_spec}",
                 "Take the vectors out with `.map`.",
             )
+        if source.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise fail(
+                f"`{name}` must end.",
+                f"{name} with endless repetition",
+                "Remove `.repeat()`, or add `.take(...)`.",
+            )
         is_batched = shape.rank == 2
         rows = source.rebatch(size) if is_batched else source.batch(size)
         return iter(rows.as_numpy_iterator())
