@@ -270,7 +270,23 @@ def test_rows_cut_from_the_pool_leave_it(folder, caplog):
         pool = load_parts(config)["pool"]
     kept = [*range(100), *range(300, 500), *range(600, 900)]
     assert pool.id.tolist() == kept
-    assert "300 rows are left out: their id" in caplog.text
+    assert "300 pool rows are target or test rows" in caplog.text
+
+
+def test_rows_that_only_share_a_number_stay(folder):
+    """Two files that number their rows each from 0."""
+    shop(900).assign(key=range(900)).to_parquet(folder / "here.parquet")
+    other = shop(300, seed=5).assign(key=range(300))
+    other["text"] += " of another shop"
+    other.to_parquet(folder / "there.parquet")
+    parts = load_parts(
+        settings(
+            folder,
+            pool=str(folder / "here.parquet"),
+            target=str(folder / "there.parquet"),
+        )
+    )
+    assert len(parts["pool"]) == 900
 
 
 def test_labels_may_be_trusted_in_the_rows_of_the_target_alone(folder):

@@ -46,7 +46,7 @@ class RunConfig:
         group: A column, such as the query, whose rows stay together; pool rows
             of a group that validates or tests are left out.
         id: A column of unique row ids, carried into `weights.parquet`; pool
-            rows with the id of a target or test row are left out.
+            rows with id and text of a target or test row are left out.
         fields: How several text columns become one embedding; see `encode`.
         encoder: `static`, a checkpoint's folder or handle, or a mapping of the
             arguments of `load_encoder`, such as `{source: e5-small, prefixes:

@@ -188,22 +188,19 @@ def read_weights(path: str | Path, examples: Examples) -> Array:
     return weight.loc[ids].to_numpy()
 
 
-def without_shared(
-    rows: Examples, unseen: Sequence[Examples], name: str
-) -> Array:
-    """Returns which rows have no `id` or `group` that unseen rows have too.
+def has_own_group(rows: Examples, unseen: Sequence[Examples]) -> Array:
+    """Returns which rows are of a group (query) that no unseen row is of.
 
     They are compared as texts, for a CSV file holds nothing else.
     """
     own, *others = (
-        np.asarray(getattr(part, name)).astype(str) for part in (rows, *unseen)
+        np.asarray(part.group).astype(str) for part in (rows, *unseen)
     )
     shared = np.isin(own, np.concatenate(others))
     if shared.any():
         _log.info(
-            "%d rows are left out: their %s is that of unseen rows",
+            "%d rows are left out: their group is that of unseen rows",
             shared.sum(),
-            name,
         )
     return ~shared
 
@@ -242,7 +239,7 @@ def fit_files(
     held_out = load_examples(validation, **{**columns, "id": None})
     weight = None if weights is None else read_weights(weights, rows)
     if rows.group is not None:
-        kept = without_shared(rows, [held_out], "group")
+        kept = has_own_group(rows, [held_out])
         rows = rows.take(kept)
         weight = None if weight is None else weight[kept]
         check_binary("train label", rows.labels, both=True)

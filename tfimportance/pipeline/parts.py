@@ -1,6 +1,7 @@
 """The rows of a run: the pool, and the target's rows in three parts."""
 
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,9 @@ from tfimportance._checks import Array, InputError, check_binary, fail
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples, load_examples, split_examples
 from tfimportance.data.columns import is_among, to_label
-from tfimportance.stages import without_shared
+from tfimportance.stages import has_own_group
+
+_log = logging.getLogger(__name__)
 
 
 def load_parts(config: RunConfig) -> dict[str, Examples]:
@@ -37,11 +40,9 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
     for name, part in parts.items():
         check_binary(f"{name} label", part.labels, both=True)
     if pool.group is not None:
-        unseen = [validation, test]
-        pool = pool.take(without_shared(pool, unseen, "group"))
+        pool = pool.take(has_own_group(pool, [validation, test]))
     if pool.id is not None:
-        unseen = [target, validation, test]
-        pool = pool.take(without_shared(pool, unseen, "id"))
+        pool = _without_rows(pool, [target, validation, test])
     check_binary("pool label", pool.labels, both=True)
     return {"pool": pool, **parts}
 
@@ -106,6 +107,25 @@ def _drawn(rows: Examples, share: float, seed: int) -> Array:
         (drawn,) = split_examples(numbered, [share], seed=seed)
         is_drawn[drawn.columns["row"]] = True
     return is_drawn
+
+
+def _without_rows(pool: Examples, unseen: Sequence[Examples]) -> Examples:
+    """The pool without the rows that unseen parts hold, too.
+
+    They have the same id and the same texts: two files may number their rows
+    each from 0.
+    """
+    own, *others = (
+        pd.util.hash_pandas_object(
+            pd.DataFrame({"": np.asarray(part.id).astype(str), **part.text}),
+            index=False,
+        )
+        for part in (pool, *unseen)
+    )
+    is_known = np.isin(own, np.concatenate(others))
+    if is_known.any():
+        _log.info("%d pool rows are target or test rows", is_known.sum())
+    return pool.take(~is_known)
 
 
 def _split(
