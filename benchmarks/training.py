@@ -1,6 +1,7 @@
 """What each way to use the weights costs: epoch times against uniform.
 
     python benchmarks/training.py            # a quarter of an hour on 2 cores
+    python benchmarks/training.py --only weight --rounds 20
     python benchmarks/training.py --quick    # two, to see that it works
 
 The data are the bundled reviews under the static encoder, label: recommended.
@@ -114,10 +115,11 @@ def table(
     data: tuple[Any, Any, Any],
     rounds: int,
     epochs: int,
+    names: Sequence[str],
 ) -> list[Sequence[str]]:
     """Returns a row for each way: seconds and ratio of an epoch."""
-    seconds = np.empty((rounds, len(WAYS)))
-    ways = list(WAYS.values())
+    seconds = np.empty((rounds, len(names)))
+    ways = [WAYS[name] for name in names]
     for r in range(rounds):
         for i in np.random.default_rng(r).permutation(len(ways)):
             seconds[r, i] = median_epoch(make, ways[i], data, epochs)
@@ -130,7 +132,7 @@ def table(
             f"{middle[i]:.3f}",
             f"{low[i]:.3f} to {high[i]:.3f}",
         )
-        for i, name in enumerate(WAYS)
+        for i, name in enumerate(names)
     ]
 
 
@@ -163,9 +165,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes")
-    quick = parser.parse_args().quick
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=[*WAYS])
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    names = list(dict.fromkeys(["uniform", *arguments.only]))
     embeddings, ids, label, weight = reviews(2000 if quick else None)
-    rounds = 2 if quick else 5
+    rounds = 2 if quick else arguments.rounds
     print(f"{len(label)} rows, {platform.processor() or platform.machine()}")
     for name, make, features, rows, epochs in (
         ("dense head", dense_model, embeddings, None, 2 if quick else 8),
@@ -176,7 +182,7 @@ def main() -> None:
             f"\n| {name}, {len(data[1])} rows | seconds | ratio | quartiles |"
         )
         print("|---|---|---|---|")
-        for row in table(make, data, rounds, epochs):
+        for row in table(make, data, rounds, epochs, names):
             print(f"| {' | '.join(row)} |")
 
 
