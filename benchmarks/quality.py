@@ -53,6 +53,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tfimportance import to_sample_weight
+from tfimportance._files import staged_file
 from tfimportance.evaluation import auc_difference, roc_auc
 
 RESULTS = Path("runs/quality")
@@ -143,10 +144,8 @@ def run_cell(cell: tuple[str, float, int, int, bool]) -> None:
         if method == AUTO:
             kept = [guarded(task, fits[0], base)]
             found[GUARDED] = {**cost, **outcome(task, kept)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_suffix(".part")
-    stage.write_text(json.dumps(found))
-    stage.rename(path)
+    with staged_file(path) as stage:
+        stage.write_text(json.dumps(found))
 
 
 def outcome(task: Task, fits: list[dict[float, Fit]]) -> dict[str, float]:

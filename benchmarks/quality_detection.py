@@ -25,6 +25,8 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from tfimportance._files import staged_file
+
 RESULTS = Path("runs/quality")
 ROWS, TARGETS, TEST = 300, 30, 3_000
 LOOKED_AT = (0.05, 0.1, 0.2, 0.4)
@@ -85,10 +87,8 @@ def run_cell(cell: Cell) -> None:
         values, seconds, _ = measured(DETECTORS[method], problem)
         found[method] = figures(values, problem, is_noisy, test)
         found[method]["s"] = seconds
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stage = path.with_suffix(".part")
-    stage.write_text(json.dumps(found))
-    stage.rename(path)
+    with staged_file(path) as stage:
+        stage.write_text(json.dumps(found))
 
 
 def place(name: str, seed: int) -> Path:

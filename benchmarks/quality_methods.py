@@ -2,45 +2,38 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from baselines import METHODS
 from baselines.problem import Array, Method, Problem
 
-from tfimportance import importance_scores
-from tfimportance.reliability import choose_weights, label_reliability
+from tfimportance.reliability import label_reliability
 from tfimportance.strategies import Material, recipe
 
 
-def signed(problem: Problem) -> Array:
-    """Label-signed sinh similarity to target and pool."""
-    return importance_scores(
+def material(problem: Problem) -> Material:
+    """Returns the problem as our strategies look at it."""
+    return Material(
         problem.features,
+        problem.label,
         problem.target_features,
-        labels=problem.label,
-        target_labels=problem.target_label,
-        seed=problem.seed,
+        problem.target_label,
+        problem.group,
+        problem.target_group,
+        problem.seed,
     )
 
 
-def blind(problem: Problem) -> Array:
-    """Label-blind sinh similarity to the target."""
-    return importance_scores(problem.features, problem.target_features)
+def score(strategy: str, problem: Problem) -> Array:
+    """The score that a strategy tempers to weights."""
+    return recipe(strategy, material(problem)).score
 
 
 def auto(problem: Problem) -> Array:
     """The weights that the target speaks for."""
-    choice = choose_weights(
-        problem.features,
-        problem.target_features,
-        labels=problem.label,
-        target_labels=problem.target_label,
-        group=problem.group,
-        target_group=problem.target_group,
-        seed=problem.seed,
-    )
-    return choice.sample_weight
+    return recipe("auto", material(problem)).sample_weight
 
 
 def plausibility(problem: Problem) -> Array:
@@ -56,24 +49,13 @@ def plausibility(problem: Problem) -> Array:
     return found.plausibility
 
 
-def combined(problem: Problem) -> Array:
-    """Label-signed similarity to target and pool, plus small loss."""
-    material = Material(
-        problem.features,
-        problem.label,
-        problem.target_features,
-        problem.target_label,
-        problem.group,
-        problem.target_group,
-        problem.seed,
-    )
-    return recipe("combined", material).score
-
+blind = partial(score, "similarity")
+signed = partial(score, "label_signed")
 
 AUTO = "tfimportance auto"
 SCORES = {
-    "tfimportance sinh": Method(blind, False, "label-blind"),
-    "tfimportance signed sinh": Method(signed, False, "label-signed"),
+    "tfimportance sinh": Method(blind, False, "similarity"),
+    "tfimportance signed sinh": Method(signed, False, "label_signed"),
 }
 WEIGHTS = {
     **METHODS,
@@ -83,7 +65,9 @@ WEIGHTS = {
 DETECTORS = {
     **METHODS,
     **SCORES,
-    "tfimportance combined": Method(combined, False, "strategies.combined"),
+    "tfimportance combined": Method(
+        partial(score, "combined"), False, "combined"
+    ),
     "tfimportance plausibility": Method(
         plausibility, False, "label_reliability"
     ),
