@@ -46,14 +46,15 @@ class Weight:
 
     def plan(self, epoch: Epoch) -> Epoch:
         """Returns the same rows with their weights."""
-        if epoch.sample_weight is None:
+        given = epoch.sample_weight
+        if given is None:
             return epoch
         weight = spent_weight(epoch, self.floor)
-        goal = epoch.sample_weight.mean()
+        goal = given.mean()
         if self.per_label:
             for places, value in epoch.parts(per_label=True):
                 weight[places] *= goal / _mean(weight[places], value)
-        elif len(np.unique(epoch.rows)) < len(epoch.sample_weight):
+        elif not np.bincount(epoch.rows, minlength=len(given)).all():
             weight *= goal / _mean(weight)
         return replace(epoch, row_weight=weight)
 

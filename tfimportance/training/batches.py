@@ -7,7 +7,6 @@ it was, and weights can change from one epoch to the next.
 
 import hashlib
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -74,6 +73,8 @@ class RowBatches:
                 f"{len(self._planned.rows)} rows for epoch {epoch}, "
                 f"{count} before",
             )
+        for shown, each in zip(self._shown, self._shuffled(), strict=True):
+            shown.assign(each)
 
     def first(self) -> Any:
         """Returns the features of one row, to build a model with."""
@@ -89,33 +90,29 @@ class RowBatches:
     def dataset(self) -> tf.data.Dataset:
         """Returns batches `(x, y)` or, with weights, `(x, y, weight)`.
 
-        Python is asked once an epoch, for its rows and weights; all else runs
-        inside tf.data.
+        They follow `begin` from one epoch to the next. Nothing of an epoch
+        runs in Python.
 
         Raises:
             InputError: The allocation cannot be made of these rows.
         """
-        self._planned = first = self._plan(0)
-        count = len(first.rows)
-        spec = [tf.TensorSpec([count], tf.int64)]
-        if first.row_weight is not None:
-            spec.append(tf.TensorSpec([count], tf.float32))
-        steps = -(-count // self._batch_size)
-        epoch = tf.data.Dataset.from_generator(
-            self._rows, output_signature=tuple(spec)
+        self._planned = self._plan(0)
+        shuffled = self._shuffled()
+        with tf.device("CPU"):  # where tf.data is
+            self._shown = [tf.Variable(each) for each in shuffled]
+        starts = tf.data.Dataset.range(
+            0, len(self._planned.rows), self._batch_size
         )
-        batches = epoch.flat_map(self._batches)
-        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        batches = starts.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
         return batches.prefetch(tf.data.AUTOTUNE)
 
-    def _rows(self) -> Iterator[tuple[Array, ...]]:
+    def _shuffled(self) -> tuple[Array, ...]:
+        """The rows of the epoch in their order, and what weights they have."""
         epoch = self._planned
         order = epoch.generator.permutation(len(epoch.rows))
         if epoch.row_weight is None:
-            yield (epoch.rows[order],)
-        else:
-            weight = epoch.row_weight[order].astype(np.float32)
-            yield epoch.rows[order], weight
+            return (epoch.rows[order],)
+        return epoch.rows[order], epoch.row_weight[order].astype(np.float32)
 
     def _plan(self, number: int) -> Epoch:
         weight = self.sample_weight
@@ -128,19 +125,13 @@ class RowBatches:
         )
         return self.allocation.plan(epoch)
 
-    def _batches(self, order: Any, *weight: Any) -> tf.data.Dataset:
-        data = (self.features, self.labels)
-        count = int(order.shape[0])
-
-        def batch(start: Any) -> Any:
-            part = slice(start, start + self._batch_size)
-            rows = keras.tree.map_structure(
-                lambda x: tf.gather(x, order[part]), data
-            )
-            return (*rows, *(each[part] for each in weight))
-
-        starts = tf.data.Dataset.range(0, count, self._batch_size)
-        return starts.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    def _batch(self, start: Any) -> Any:
+        part = slice(start, start + self._batch_size)
+        rows, *weight = (each[part] for each in self._shown)
+        data = keras.tree.map_structure(
+            lambda x: tf.gather(x, rows), (self.features, self.labels)
+        )
+        return (*data, *weight)
 
 
 class GivenBatches:
