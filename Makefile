@@ -26,8 +26,8 @@ bench: .venv/installed-dev  ## every benchmark table; takes long
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/training.py
 
-bench-quality: .venv/installed-dev  ## every method beside its peers; 20 minutes
-	$(BIN)/python benchmarks/quality.py
+bench-quality: .venv/installed-dev  ## every method beside its peers, 3 seeds; 15 minutes
+	$(BIN)/python benchmarks/quality.py --short
 
 .venv/installed: setup.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.11")'

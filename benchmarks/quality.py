@@ -5,7 +5,8 @@
     python benchmarks/quality.py shift      # covariate shift, right labels
     python benchmarks/quality.py unseen     # data that nothing was tuned on
     python benchmarks/quality.py detection  # the published noisy-label F1
-    python benchmarks/quality.py            # all of them
+    python benchmarks/quality.py            # all of them: an hour on 2 cores
+    python benchmarks/quality.py --short    # fewer seeds: a quarter of that
     python benchmarks/quality.py --full     # more rows and noise; takes hours
 
 A method sees the pool and 300 trusted target rows. Its scores become weights
@@ -20,18 +21,14 @@ to tune; "guarded" is it with the rule of `tfimportance run`, which keeps
 uniform weights unless those 300 rows show a gain above one standard error.
 
 Results are kept in runs/quality, a file for each task, noise and seed: a run
-that was broken off goes on, --seeds 20 adds to 10, and --slow adds the two
-methods that take most of the time (Data-OOB and DVRL). Delete the folder after
-a change of a method.
+that was broken off goes on, and --seeds 20 adds to 10. --short takes 3 seeds
+and leaves out the two methods that need most of the time (Data-OOB and DVRL).
+Delete the folder after a change of a method.
 """
 
 import argparse
-import json
 import os
-import sys
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -41,6 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from baselines.problem import Array
+from quality_cells import Found, measure
 from quality_detection import print_detection
 from quality_methods import AUTO, SLOW, WEIGHTS, measured
 from quality_tasks import TASKS as KNOWN
@@ -53,10 +51,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from tfimportance import to_sample_weight
-from tfimportance._files import staged_file
 from tfimportance.evaluation import auc_difference, roc_auc
 
-RESULTS = Path("runs/quality")
 TASKS = {**KNOWN, **UNSEEN}
 AS_IT_IS = 1e-2
 REGULARISATION = (1e-4, 1e-3, AS_IT_IS)
@@ -78,6 +74,7 @@ TABLES: dict[str, tuple[list[str], list[float], list[float], int, int]] = {
 }
 Fit = tuple[Array, Array]  # log-odds of validation and test rows
 GUARDED = f"{AUTO}, guarded"
+SEEDS, SHORT_SEEDS = 10, 3
 
 
 def probabilities(task: Task, weight: Array, c: float) -> Fit:
@@ -110,20 +107,15 @@ def top(score: Array, share: float) -> Array:
     return np.where(rank < share * len(score), 1.0, 1e-6)
 
 
-def run_cell(cell: tuple[str, float, int, int, bool]) -> None:
-    """Runs the methods on one task that have no result, and keeps it."""
-    *key, slow = cell
-    path = place(*key)
-    found = json.loads(path.read_text()) if path.exists() else {}
-    left = [m for m in WEIGHTS if m not in found and (slow or m not in SLOW)]
-    if not left:
-        return
-    name, noise, seed, rows = key
+def run_cell(
+    name: str, noise: float, seed: int, rows: int, left: list[str]
+) -> Found:
+    """Runs the methods that are left on one task."""
     task = TASKS[name](seed, noise, rows)
     ones = np.ones(len(task.problem))
     base = {c: probabilities(task, ones, c) for c in REGULARISATION}
-    found["uniform"] = outcome(task, [base])
-    for method in left:
+    found: Found = {"uniform": outcome(task, [base])}
+    for method in filter(WEIGHTS.__contains__, left):
         score, seconds, memory = measured(WEIGHTS[method], task.problem)
         cost = {"seconds": seconds, "memory": memory}
         fits = [
@@ -144,8 +136,7 @@ def run_cell(cell: tuple[str, float, int, int, bool]) -> None:
         if method == AUTO:
             kept = [guarded(task, fits[0], base)]
             found[GUARDED] = {**cost, **outcome(task, kept)}
-    with staged_file(path) as stage:
-        stage.write_text(json.dumps(found))
+    return found
 
 
 def outcome(task: Task, fits: list[dict[float, Fit]]) -> dict[str, float]:
@@ -176,28 +167,8 @@ def guarded(
     return kept
 
 
-def place(name: str, noise: float, seed: int, rows: int) -> Path:
-    """Returns the file of a task's results."""
-    return RESULTS / f"{name}-{noise}-{seed}-{rows}.json".replace(" ", "_")
-
-
-def read(
-    column: tuple[str, float], seeds: int, rows: int, slow: bool
-) -> pd.DataFrame:
-    """Returns a row for each seed and method."""
-    records = []
-    for seed in range(seeds):
-        found = json.loads(place(*column, seed, rows).read_text())
-        records += [
-            {"seed": seed, "method": method, **result}
-            for method, result in found.items()
-            if slow or method not in SLOW
-        ]
-    return pd.DataFrame(records)
-
-
 def downstream(
-    table: str, seeds: int, full: bool, workers: int, slow: bool
+    table: str, seeds: int, without: Sequence[str], full: bool, workers: int
 ) -> None:
     """Prints the gain in AUC of every method on the tasks of a table."""
     if table == "unseen":
@@ -205,12 +176,17 @@ def downstream(
     names, short, long, few, many = TABLES[table]
     noises, rows = (long, many) if full else (short, few)
     columns = [(name, noise) for noise in noises for name in names]
-    cells = [(*key, s, rows, slow) for s in range(seeds) for key in columns]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(run_cell, cells), 1):
-            print(f"\r{done}/{len(cells)}", end="", file=sys.stderr)
+    cells = [(*key, seed, rows) for seed in range(seeds) for key in columns]
+    methods = ["uniform", *WEIGHTS, GUARDED]
+    methods = [each for each in methods if each not in without]
+    found = measure(table, run_cell, cells, methods, workers)
     frames = {
-        f"{name}, {noise:.0%}": read((name, noise), seeds, rows, slow)
+        f"{name}, {noise:.0%}": pd.DataFrame(
+            {"seed": cell[2], "method": method, **figures}
+            for cell, by_method in zip(cells, found, strict=True)
+            for method, figures in by_method.items()
+            if cell[:2] == (name, noise)
+        )
         for name, noise in columns
     }
     for rule in ("as it is", "tuned"):
@@ -284,9 +260,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("table", nargs="?", choices=[*TABLES, "detection"])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, help=f"default {SEEDS}")
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--slow", action="store_true")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
         "--magic",
@@ -294,22 +270,13 @@ def main() -> None:
         help="npz with X and y of MagicTelescope (OpenML 44073); not bundled",
     )
     arguments = parser.parse_args()
+    seeds = arguments.seeds or (SHORT_SEEDS if arguments.short else SEEDS)
+    without = SLOW if arguments.short else ()
     for table in [arguments.table] if arguments.table else TABLES:
         if table != "detection":
-            downstream(
-                table,
-                arguments.seeds,
-                arguments.full,
-                arguments.workers,
-                arguments.slow,
-            )
+            downstream(table, seeds, without, arguments.full, arguments.workers)
     if arguments.table in (None, "detection"):
-        print_detection(
-            max(arguments.seeds, 20),
-            arguments.workers,
-            arguments.slow,
-            arguments.magic,
-        )
+        print_detection(2 * seeds, without, arguments.workers, arguments.magic)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,8 @@ what a logistic regression gains in accuracy on 3,000 other rows once the rows
 of the lowest values are removed.
 """
 
-import json
-import sys
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
-from multiprocessing import get_context
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +16,33 @@ import numpy as np
 import pandas as pd
 from baselines.detection import detection_f1, recall_in_lowest
 from baselines.problem import Array, Problem
-from quality_methods import DETECTORS, SLOW, measured
+from quality_cells import Found, measure
+from quality_methods import DETECTORS, measured
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tfimportance._files import staged_file
-
-RESULTS = Path("runs/quality")
 ROWS, TARGETS, TEST = 300, 30, 3_000
 LOOKED_AT = (0.05, 0.1, 0.2, 0.4)
 REMOVED = (0.1, 0.2, 0.4)
-Cell = tuple[str, int, bool, Path | None]
 
 
 def print_detection(
-    seeds: int, workers: int, slow: bool, magic: Path | None
+    seeds: int, without: Sequence[str], workers: int, magic: Path | None
 ) -> None:
     """Prints a table for each data set."""
     names = ["breast_cancer", "digits, odd"]
     names = ["MagicTelescope", *names] if magic is not None else names
-    cells = [(name, s, slow, magic) for name in names for s in range(seeds)]
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for done, _ in enumerate(pool.map(run_cell, cells), 1):
-            print(f"\r{done}/{len(cells)}", end="", file=sys.stderr)
+    cells = [(name, seed) for name in names for seed in range(seeds)]
+    methods = [each for each in DETECTORS if each not in without]
+    run = partial(run_cell, magic)
+    found = measure("detection", run, cells, methods, workers)
     for name in names:
         records = [
             {"method": method, **figures}
-            for seed in range(seeds)
-            for method, figures in json.loads(
-                place(name, seed).read_text()
-            ).items()
-            if slow or method not in SLOW
+            for cell, by_method in zip(cells, found, strict=True)
+            for method, figures in by_method.items()
+            if cell[0] == name
         ]
         _print_table(name, pd.DataFrame(records), seeds)
 
@@ -73,27 +64,18 @@ def _print_table(name: str, frame: pd.DataFrame, seeds: int) -> None:
     print()
 
 
-def run_cell(cell: Cell) -> None:
-    """Runs the methods that have no result yet, and keeps theirs."""
-    name, seed, slow, magic = cell
-    path = place(name, seed)
-    found = json.loads(path.read_text()) if path.exists() else {}
-    left = [m for m in DETECTORS if m not in found and (slow or m not in SLOW)]
-    if not left:
-        return
+def run_cell(
+    magic: Path | None, name: str, seed: int, left: Sequence[str]
+) -> Found:
+    """Runs the methods that are left on one problem."""
     x, y = data_sets(magic)[name]
     problem, is_noisy, test = noisy_problem(x, y, seed)
+    found = {}
     for method in left:
         values, seconds, _ = measured(DETECTORS[method], problem)
         found[method] = figures(values, problem, is_noisy, test)
         found[method]["s"] = seconds
-    with staged_file(path) as stage:
-        stage.write_text(json.dumps(found))
-
-
-def place(name: str, seed: int) -> Path:
-    """Returns the file of a problem's results."""
-    return RESULTS / f"detection-{name.replace(', ', '-')}-{seed}.json"
+    return found
 
 
 def figures(

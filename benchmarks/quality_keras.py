@@ -4,20 +4,23 @@ The tasks of benchmarks/quality.py, and the model and early stopping of
 `tfimportance run`: a dense head with dropout, Adam, the epoch that is best on
 300 validation rows of the target. Prints the AUC on all other target rows,
 less that of uniform weights from the same seeds, after that epoch and after
-the last one, which shows what a longer training would have cost.
+the last one, which shows what a longer training would have cost. Results are
+kept in runs/quality/keras, and a run that was broken off goes on.
 """
 
 import argparse
 import os
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import pandas as pd
+from baselines.problem import Problem
 from quality import interval, show
+from quality_cells import Found, measure
 from quality_methods import AUTO, auto, blind, signed
 from quality_tasks import TASKS, Task
 
@@ -30,21 +33,16 @@ COLUMNS = [
     for name in ("reviews", "ESCI", "Chorus", "mixed pool")
 ]
 EPOCHS = 20
-
-
-def weights(task: Task) -> dict[str, np.ndarray | None]:
-    """Returns the weights by name, None for uniform ones."""
-    problem = task.problem
-    return {
-        "uniform": None,
-        AUTO: auto(problem),
-        "tfimportance signed sinh": to_sample_weight(
-            signed(problem), effective_fraction=0.6
-        ),
-        "tfimportance sinh": to_sample_weight(
-            blind(problem), effective_fraction=0.6
-        ),
-    }
+WAYS: dict[str, Callable[[Problem], Any]] = {
+    "uniform": lambda problem: None,
+    AUTO: auto,
+    "tfimportance signed sinh": lambda problem: to_sample_weight(
+        signed(problem), effective_fraction=0.6
+    ),
+    "tfimportance sinh": lambda problem: to_sample_weight(
+        blind(problem), effective_fraction=0.6
+    ),
+}
 
 
 def trained(task: Task, weight: np.ndarray | None) -> tuple[float, float]:
@@ -70,14 +68,17 @@ def trained(task: Task, weight: np.ndarray | None) -> tuple[float, float]:
     return aucs[0], aucs[1]
 
 
-def cell(key: tuple[str, float, int, int]) -> list[tuple[object, ...]]:
-    """Returns a record for each method on one task."""
-    name, noise, seed, rows = key
+def run_cell(
+    name: str, noise: float, seed: int, rows: int, left: Sequence[str]
+) -> Found:
+    """Trains with the weights of the methods that are left."""
     task = TASKS[name](seed, noise, rows)
-    return [
-        (f"{name}, {noise:.0%}", seed, method, *trained(task, weight))
-        for method, weight in weights(task).items()
-    ]
+    found = {}
+    for method in left:
+        weight = WAYS[method](task.problem)
+        best, last = trained(task, weight)
+        found[method] = {"best": best, "last": last}
+    return found
 
 
 def main() -> None:
@@ -91,10 +92,16 @@ def main() -> None:
         for seed in range(arguments.seeds)
         for column in COLUMNS
     ]
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
-        records = [each for found in pool.map(cell, cells) for each in found]
+    found = measure("keras", run_cell, cells, [*WAYS], os.cpu_count() or 1)
     table = pd.DataFrame(
-        records, columns=["column", "seed", "method", "best", "last"]
+        {
+            "column": f"{name}, {noise:.0%}",
+            "seed": seed,
+            "method": method,
+            **figures,
+        }
+        for (name, noise, seed, _), by_method in zip(cells, found, strict=True)
+        for method, figures in by_method.items()
     )
     for epoch in ("best", "last"):
         print(f"AUC after the {epoch} epoch, {arguments.seeds} seeds\n")

@@ -65,6 +65,9 @@ WEIGHTS = {
 DETECTORS = {
     **METHODS,
     **SCORES,
+    "tfimportance small loss": Method(
+        partial(score, "small_loss"), False, "small_loss"
+    ),
     "tfimportance combined": Method(
         partial(score, "combined"), False, "combined"
     ),
@@ -72,7 +75,7 @@ DETECTORS = {
         plausibility, False, "label_reliability"
     ),
 }
-SLOW = ("Data-OOB", "DVRL")
+SLOW = ("Data-OOB", "DVRL")  # as long as all others together
 
 
 def measured(call: Callable[..., Any], *given: Any) -> tuple[Any, float, float]:

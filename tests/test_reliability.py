@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import reference
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
@@ -7,9 +8,13 @@ from tfimportance import datasets, encode, load_encoder
 from tfimportance._checks import InputError
 from tfimportance.data import load_examples
 from tfimportance.reliability import choice as choosing
-from tfimportance.reliability import choose_weights, label_reliability
+from tfimportance.reliability import (
+    choose_weights,
+    label_reliability,
+    opinions,
+)
 from tfimportance.reliability.labels import judge, open_opinions
-from tfimportance.reliability.learners import folds, learner, out_of_fold
+from tfimportance.reliability.learners import folds, out_of_fold
 from tfimportance.reliability.noise import flip_rates, true_label
 
 SETTINGS = {
@@ -131,19 +136,40 @@ def test_the_model_has_not_seen_the_row_nor_its_group(size):
     assert len(np.unique(fold)) == 5
     for each in np.unique(np.arange(300) // size):
         assert len(np.unique(fold[np.arange(300) // size == each])) == 1
-    opinions = opened(x, y, target, target_label, group=group)
-    model_says = opinions.given(np.arange(40), np.arange(300))[0][:, 2]
+    found = opened(x, y, target, target_label, group=group)
+    on_pool, on_target = found.given(np.arange(40), np.arange(300))
     middle = x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    of_target = []
-    for number in range(5):
-        others, asked = fold != number, fold == number
-        model = learner(x[others] - middle, y[others], strength=1e-2)
-        expected = model.decision_function(x[asked] - middle)
-        assert model_says[asked] == pytest.approx(expected, abs=1e-6)
-        of_target.append(model.decision_function(target - middle))
+    expected, models = reference.out_of_fold(x - middle, y, fold, 0)
+    assert on_pool[:, 2] == pytest.approx(expected, abs=0.01)
     # The same models, so that both are in the same units.
-    on_target = opinions.given(np.arange(40), np.arange(300))[1][:, 2]
-    assert on_target == pytest.approx(np.mean(of_target, axis=0), abs=1e-6)
+    said = [model(target - middle) for model in models]
+    assert on_target[:, 2] == pytest.approx(np.mean(said, axis=0), abs=0.01)
+
+
+def test_a_model_sees_what_is_not_linear_and_what_is():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 5)).astype(np.float32)
+    for truth in (x[:, 0] * x[:, 1] > 0, x.sum(axis=1) > 0):
+        y, wrong = flipped(truth.astype(int), 0.1, 1)
+        said = out_of_fold(x, y, None, 0).log_odds
+        likely = np.where(y == 1, said, -said)
+        assert roc_auc_score(wrong, -likely) > 0.9
+
+
+@pytest.mark.parametrize("better", [4.0, 8.0])
+def test_the_targets_choose_the_scale(better, monkeypatch):
+    """Of two scales the one whose agreements tell their labels."""
+    target, target_label = made(60, 7)
+    honest = opinions.importance_scores
+
+    def scores(*rows, scale, **settings):
+        found = honest(*rows, scale=scale, **settings)
+        return found if scale == better else np.zeros_like(found)
+
+    monkeypatch.setattr(opinions, "importance_scores", scores)
+    found = opened(*made(200, 6), target, target_label, scale=None)
+    assert found.scale == better
+    assert opened(*made(200, 6), target, target_label, scale=2.0).scale == 2.0
 
 
 def test_a_target_has_no_say_in_the_opinions_on_it():
@@ -429,6 +455,7 @@ def test_no_opinion_is_beyond_doubt():
     on_pool[0] = 1e6
 
     class Loud:
+        scale = 4.0
         label = np.arange(4_000) % 2  # the first row's is 0
         target_label = np.arange(100) % 2
 
@@ -451,7 +478,12 @@ def test_targets_of_one_query_do_not_vouch_for_each_other():
     x, y = made(400, 31)
     together, apart = (
         label_reliability(
-            x, target, labels=y, target_labels=toss[query], target_group=group
+            x,
+            target,
+            labels=y,
+            target_labels=toss[query],
+            target_group=group,
+            scale=4.0,
         ).opinion_weight["target"]
         for group in (None, query)
     )

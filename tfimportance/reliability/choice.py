@@ -95,7 +95,7 @@ def choose_weights(
     target_labels: ArrayLike,
     group: ArrayLike | None = None,
     target_group: ArrayLike | None = None,
-    scale: float = 4.0,
+    scale: float | None = None,
     pool_size: int = 2048,
     seed: int = 0,
 ) -> Choice:
@@ -140,7 +140,7 @@ def choose_weights(
         group: `(num_samples,)` such as queries, or None.
         target_group: `(num_targets,)` such as queries, or None; a group does
             not judge weights that it had a say in.
-        scale: As in `importance_scores`.
+        scale: As in `label_reliability`.
         pool_size: Most rows of the pool that vote.
         seed: Fixes folds and samples.
 

@@ -41,12 +41,14 @@ class LabelReliability:
             whose label is wrong.
         opinion_weight: How much each opinion counts, `target`, `pool` and
             `model`: the log-odds that one standard deviation of it is worth.
+        scale: The factor before sinh of the agreements.
     """
 
     plausibility: Array
     probability: Array
     flip_rate: tuple[float, float]
     opinion_weight: dict[str, float]
+    scale: float
 
 
 def label_reliability(
@@ -57,7 +59,7 @@ def label_reliability(
     target_labels: ArrayLike,
     group: ArrayLike | None = None,
     target_group: ArrayLike | None = None,
-    scale: float = 4.0,
+    scale: float | None = None,
     pool_size: int = 2048,
     seed: int = 0,
 ) -> LabelReliability:
@@ -83,7 +85,8 @@ def label_reliability(
             or None: no row is judged by a model that knows its group.
         target_group: `(num_targets,)`, likewise: the targets of one group do
             not vouch for each other.
-        scale: As in `importance_scores`.
+        scale: As in `importance_scores`; None takes 4 or 8, whichever tells the
+            labels of the targets better.
         pool_size: Most rows of the pool that vote.
         seed: Fixes folds and samples.
 
@@ -116,12 +119,13 @@ def open_opinions(
     target_labels: ArrayLike,
     group: ArrayLike | None,
     target_group: ArrayLike | None,
-    scale: float,
+    scale: float | None,
     pool_size: int,
     seed: int,
 ) -> Opinions:
     """Returns the opinions on checked rows; see `label_reliability`."""
     check_count("seed", seed, at_least=0)
+    check_count("pool_size", pool_size, at_least=2)
     pool = read_all("embeddings", embeddings)
     target = read_all("target_embeddings", target_embeddings)
     check_same_dim(pool.shape, target.shape)
@@ -174,4 +178,5 @@ def judge(opinions: Opinions, known: Array, rows: Array) -> LabelReliability:
         np.where(label == 1, truth, 1 - truth),
         rates,
         dict(zip(NAMES, committee.coef_[0].tolist(), strict=True)),
+        opinions.scale,
     )

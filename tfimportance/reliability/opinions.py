@@ -1,14 +1,15 @@
 """Three opinions on the label of a row, none of which has seen that label."""
 
-from typing import Any
-
 import numpy as np
+from scipy.stats import rankdata
 
 from tfimportance._checks import Array
+from tfimportance.evaluation import roc_auc
 from tfimportance.importance import importance_scores
 from tfimportance.reliability.learners import folds, out_of_fold
 
 NAMES = ("target", "pool", "model")
+SCALES = (4.0, 8.0)  # of sinh; the data choose
 
 
 class Opinions:
@@ -18,11 +19,15 @@ class Opinions:
 
     - target: the balanced sinh agreement with the labelled targets;
     - pool: the same with a balanced sample of the pool;
-    - model: the log-odds of a logistic regression on the pool, out of fold.
+    - model: the log-odds of a model of the pool, out of fold (`out_of_fold`).
 
     A row's own label has no say in any of them, nor have the labels of its
     group in the model or, among targets, in the target's agreement; all labels
-    together choose the model's strength.
+    of the pool together choose the kind of model, all targets the scale of
+    sinh at which both agreements, by rank, tell their labels best.
+
+    Attributes:
+        scale: The one given or chosen.
     """
 
     def __init__(
@@ -34,26 +39,33 @@ class Opinions:
         *,
         group: Array | None,
         target_group: Array | None,
-        scale: float,
+        scale: float | None,
         pool_size: int,
         seed: int,
     ) -> None:
         middle = pool.mean(axis=0, dtype=np.float64).astype(np.float32)
         self.pool, self.label = pool - middle, label
         self.target, self.target_label = target - middle, target_label
-        self._settings: dict[str, Any] = {"scale": scale, "center": False}
+        self._target_group, self._seed = target_group, seed
         rng = np.random.default_rng(seed)
         voters = _balanced(label, pool_size, rng)
+        tried = []
+        for self.scale in SCALES if scale is None else (scale,):
+            among = self._agreement_among(np.arange(len(target_label)))
+            by_pool = self._agreement(
+                self.target, self.pool[voters], label[voters]
+            )
+            agreed = roc_auc(target_label, rankdata(among) + rankdata(by_pool))
+            tried.append((agreed, self.scale, by_pool))
+        _, self.scale, self._on_target_by_pool = max(
+            tried, key=lambda each: each[0]
+        )
         self._by_pool = self._agreement_within(
             self.pool, label, pool_size, seed
-        )
-        self._on_target_by_pool = self._agreement(
-            self.target, self.pool[voters], label[voters]
         )
         models = out_of_fold(self.pool, label, group, seed)
         self._by_model = models.log_odds
         self._on_target_by_model = models.asked(self.target)
-        self._target_group, self._seed = target_group, seed
 
     def given(self, known: Array, rows: Array) -> tuple[Array, Array]:
         """Returns the opinions where only the `known` targets vote.
@@ -88,7 +100,8 @@ class Opinions:
                 labels=np.ones(len(rows), np.int8),
                 target_labels=label,
                 reference="target",
-                **self._settings,
+                scale=self.scale,
+                center=False,
             )
         )
 
@@ -120,7 +133,8 @@ class Opinions:
             reference="pool",
             pool_size=size,
             seed=seed,
-            **self._settings,
+            scale=self.scale,
+            center=False,
         )
         return np.where(label == 1, 1, -1) * np.float64(signed)
 
