@@ -42,7 +42,7 @@ ALLOWED = {
     "config": set(),
     "data": {"datasets"},
     "datasets": set(),
-    "diagnosis": {"importance", "similarity"},
+    "diagnosis": {"importance", "reliability", "similarity"},
     "encoding": {"_files"},
     "evaluation": set(),
     "examples": {"data", "evaluation", "importance", "training", "weighting"},
@@ -64,7 +64,7 @@ ALLOWED = {
     "ranking": {"evaluation"},
     "reliability": {"evaluation", "importance", "similarity", "weighting"},
     "report": {"_files", "_metrics", "_svg", "evaluation"},
-    "review": {"_files", "data", "diagnosis", "encoding", "importance"},
+    "review": {"_files", "data", "diagnosis", "encoding", "reliability"},
     "serving": {"_files", "data", "encoding", "importance", "similarity"},
     "similarity": set(),
     "stages": {

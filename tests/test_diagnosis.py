@@ -273,6 +273,7 @@ def test_evidence_from_the_target_comes_before_the_same_from_the_pool():
         target_labels=[1, 0],
         center=False,
         importance=np.arange(5),
+        by="importance",
         top=1,
     )
     found = table.iloc[0]
@@ -283,37 +284,29 @@ def test_evidence_from_the_target_comes_before_the_same_from_the_pool():
     assert found["evidence_similarity"] == pytest.approx(np.sinh(4))
 
 
-def test_suspicion_is_the_calibrated_chance_of_the_other_label():
-    x, t, label, target_label, _ = planted()
-    scores = rng.normal(0.4, 1, 300)  # any scores; the classes not separated
+def test_suspicion_is_the_chance_that_the_label_is_wrong():
+    x, t, label, target_label, is_wrong = planted()
     given = {"labels": label, "target_labels": target_label}
-    table = tfi.label_errors(x, t, **given, top=300, importance=scores)
-    table = table.sort_values("row")
+    table = tfi.label_errors(x, t, **given, top=300)
+    known = tfi.label_reliability(x, t, **given)
     suspicion = table["suspicion"].to_numpy()
-    positive = np.where(label == 1, 1 - suspicion, suspicion)
-    expected = np.where(label == 1, scores, -scores)
-    logit = np.log(positive / (1 - positive))
-    slope = np.polyfit(expected, logit, 1)
-    close(np.polyval(slope, expected), logit)  # logistic in the votes
-    # The likelihood equations have one solution.
-    assert np.sum(positive - label) == pytest.approx(0, abs=1e-2)
-    residual = np.sum(expected * (positive - label))
-    assert residual == pytest.approx(0, abs=1e-2)
+    close(suspicion, 1 - known.probability[table["row"]])
+    assert (np.diff(suspicion) <= 0).all()
+    assert is_wrong[table["row"][:30]].mean() > 0.9
+    assert suspicion.mean() == pytest.approx(is_wrong.mean(), abs=0.05)
+    again = tfi.label_errors(x, t, **given, top=9, reliability=known)
+    pd.testing.assert_frame_equal(again, table[:9])
+    lowest = tfi.label_errors(x, t, **given, by="importance")
+    assert "suspicion" not in lowest
 
 
-def test_the_most_suspected_come_first_whatever_their_class():
-    x, t, _, target_label, _ = planted()
-    label = (np.arange(300) % 10 > 0).astype(int)  # nine in ten positive
-    scores = np.random.default_rng(1).normal(0.7, 1, 300)
+def test_the_suspicion_of_a_row_is_none_of_its_own_groups():
+    x, t, label, target_label, _ = planted()
     given = {"labels": label, "target_labels": target_label}
-    table = tfi.label_errors(x, t, **given, top=300, importance=scores)
-    assert (np.diff(table["suspicion"]) <= 0).all()
-    assert not (np.diff(table["importance"]) >= 0).all()
-    for value in (0, 1):
-        own = table[table["label"] == value]
-        assert (np.diff(own["importance"]) >= 0).all()
-    # The rare label is wrong more often than the common one.
-    assert table["label"][:15].mean() < 0.5
+    groups = {"group": np.arange(300) // 6, "target_group": np.arange(60) // 6}
+    table = tfi.label_errors(x, t, **given, **groups, top=300)
+    known = tfi.label_reliability(x, t, **given, **groups)
+    close(table["suspicion"], 1 - known.probability[table["row"]])
 
 
 def test_ties_of_suspects_go_to_the_earlier_row():

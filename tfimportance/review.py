@@ -22,9 +22,8 @@ from tfimportance.diagnosis.common import shorten
 from tfimportance.diagnosis.discovery import Discovery
 from tfimportance.diagnosis.explanation import Explanation
 from tfimportance.diagnosis.gaps import Coverage
-from tfimportance.diagnosis.suspects import suspicion
 from tfimportance.encoding import encode, load_encoder
-from tfimportance.importance import importance_scores
+from tfimportance.reliability import label_reliability
 
 # Options of the scores that the coverage has too.
 _SHARED = ("scale", "clip", "normalize", "center", "seed")
@@ -141,27 +140,31 @@ def review_files(
         column = pd.Series(train.columns[wrong], name=wrong)
         is_wrong = to_label(column, argument="wrong")
         check_binary("wrong", is_wrong, both=True)
-    embeddings = _embed(train, traffic, encoder, fields)
-    signed = {
+    embedded, targets = _embed(train, traffic, encoder, fields)
+    labelled: dict[str, Any] = {
         "labels": train.labels,
         "target_labels": traffic.labels,
-        **options,
+        "group": train.group,
+        "target_group": traffic.group,
     }
-    importance = importance_scores(*embeddings, mode="label_signed", **signed)
+    reliability = label_reliability(
+        embedded, targets, **labelled, seed=options.get("seed", 0)
+    )
     suspects = label_errors(
-        *embeddings,
-        importance=importance,
+        embedded,
+        targets,
+        **labelled,
+        reliability=reliability,
         texts=train,
         target_texts=traffic,
         top=top,
-        **signed,
+        **options,
     )
     discovery = None
     if is_wrong is not None:
-        scores = np.asarray(importance, np.float64)
-        discovery = discovery_curve(-suspicion(scores, train.labels), is_wrong)
+        discovery = discovery_curve(reliability.probability, is_wrong)
     shared = {name: options[name] for name in _SHARED if name in options}
-    gaps = coverage(*embeddings, target_texts=traffic, **shared)
+    gaps = coverage(embedded, targets, target_texts=traffic, **shared)
     if output is not None:
         with staged_file(output) as stage:
             suspects.to_csv(stage, index=False)

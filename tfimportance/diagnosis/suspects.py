@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.linear_model import LogisticRegression
 
 from tfimportance._checks import (
     Array,
@@ -29,6 +28,7 @@ from tfimportance.importance.sources import (
     read_blocks,
     take_rows,
 )
+from tfimportance.reliability import LabelReliability, label_reliability
 
 
 def label_errors(
@@ -37,36 +37,40 @@ def label_errors(
     *,
     labels: ArrayLike,
     target_labels: ArrayLike,
+    group: ArrayLike | None = None,
+    target_group: ArrayLike | None = None,
     top: int = 20,
     by: str = "suspicion",
     importance: ArrayLike | None = None,
+    reliability: LabelReliability | None = None,
     texts: Any = None,
     target_texts: Any = None,
     **settings: Any,
 ) -> pd.DataFrame:
     """Returns the rows whose labels are most likely wrong, to review.
 
-    Within a class these are the rows of the lowest label-signed importance.
-    Across classes the suspicion compares them, calibrated on the pool itself:
-    with the label taken out of the importance, `f_i = y_i * importance_i` says
-    which label the voters expect, and one logistic regression of the labels on
-    f turns it into probabilities. Of the rows with suspicion 0.8, eight in ten
-    carry the other label. It is what the voters expect, not a verdict.
-
-    Where one class is rare this matters: of 800 reviews with one label in ten
-    flipped and 82% positive before, the tenth with the lowest importance held
-    14% of the wrong labels, the most suspected tenth 55%.
+    The suspicion is the probability that the label is wrong, judged by the
+    target, by the pool and by models that have not seen the row; see
+    `label_reliability`, which holds the embeddings in memory. The lowest
+    label-signed importance, `by="importance"`, says less, but reads a pool of
+    any size block by block. It does not compare classes: where one is rare, its
+    rows have the lower importance, right or wrong.
 
     Args:
         embeddings: As in `importance_scores`; so are the next three.
         target_embeddings: `(num_targets, embedding_dim)`.
         labels: `(num_samples,)` of 0 and 1.
         target_labels: `(num_targets,)` of 0 and 1, both present.
+        group: `(num_samples,)` such as the query of each row, or None; as in
+            `label_reliability`.
+        target_group: `(num_targets,)`, likewise.
         top: Rows to return (all, if there are fewer).
         by: `"suspicion"`, the largest first, or `"importance"`, the lowest
             first, whatever the class.
         importance: `(num_samples,)` label-signed scores, where they are there
             already; otherwise they are computed.
+        reliability: What `label_reliability` said of the pool, where that is
+            known already.
         texts: `(num_samples,)` strings or the pool's `Examples`.
         target_texts: `(num_targets,)` strings or the target's `Examples`.
         **settings: Further arguments of `importance_scores`.
@@ -74,10 +78,10 @@ def label_errors(
     Returns:
         A row for each suspect, the most suspected first and the earlier row
         where two tie: `row`, `id` and `text` if known, `label`,
-        `importance`, `suspicion` in [0, 1], and the most similar target or
-        pool row that has the other label: `evidence_reference`
-        (`"target"`, `"pool"`), `evidence_position`, `evidence_similarity`
-        and `evidence_text`.
+        `importance`, `suspicion` in [0, 1] (unless by importance), and the
+        most similar target or pool row that has the other label:
+        `evidence_reference` (`"target"`, `"pool"`), `evidence_position`,
+        `evidence_similarity` and `evidence_text`.
 
     Raises:
         InputError: Where shapes, labels or settings do not fit.
@@ -107,8 +111,21 @@ def label_errors(
     check_length("importance", scores, poll.num_samples, "embeddings")
     check_finite("importance", scores)
     label = as_labels("labels", labels, poll.num_samples, both=True)
-    suspected = suspicion(scores, label)
-    order = -suspected if by == "suspicion" else scores
+    order = scores
+    if by == "suspicion":
+        if reliability is None:
+            reliability = label_reliability(
+                embeddings,
+                target_embeddings,
+                labels=label,
+                target_labels=target_labels,
+                group=group,
+                target_group=target_group,
+                pool_size=settings["pool_size"],
+                seed=settings["seed"],
+            )
+        order = reliability.probability
+        check_length("reliability", order, poll.num_samples, "embeddings")
     rows = np.argsort(order, kind="stable")[:top]
     known = described("texts", texts, poll.num_samples, rows)
     columns = {
@@ -117,8 +134,9 @@ def label_errors(
         "label": label[rows],
         **known,
         "importance": scores[rows],
-        "suspicion": suspected[rows],
     }
+    if by == "suspicion":
+        columns["suspicion"] = 1 - order[rows]
     place = _evidence(rows, label, np.asarray(target_labels), embeddings, poll)
     is_target, position, similarity = place
     columns |= {
@@ -162,18 +180,3 @@ def _evidence(
     position = np.where(is_target, target, pool)
     similarity = poll.similarity(np.maximum(target_dot, pool_dot))
     return is_target[:, 0], position[:, 0], similarity[:, 0]
-
-
-def suspicion(scores: Array, label: Array) -> Array:
-    """Returns `(num_samples,)` probabilities of the other label.
-
-    Args:
-        scores: `(num_samples,)` float64 label-signed importances.
-        label: `(num_samples,)` of 0 and 1, both present.
-    """
-    expected = np.where(label == 1, scores, -scores)[:, None]
-    spread = expected.std() or 1.0
-    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000)
-    model.fit(expected / spread, label)
-    positive = model.predict_proba(expected / spread)[:, 1]
-    return np.asarray(np.where(label == 1, 1 - positive, positive))

@@ -3,7 +3,7 @@
 labels.py    label_reliability: how likely each label is right
 noise.py     how often labels are wrong, by expectation maximisation
 opinions.py  three opinions on a label, none of which has seen it
-learners.py  the linear models behind them, out of fold
+learners.py  linear models and forests behind them, out of fold
 choice.py    choose_weights: which weights serve the target best, if any
 """
 
