@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfimportance import datasets
+from tfimportance import (
+    datasets,
+    encode,
+    label_reliability,
+    load_encoder,
+    load_examples,
+)
 from tfimportance.cli import main
 from tfimportance.review import review_files
 
@@ -39,13 +45,48 @@ def test_suspects_gaps_and_the_discovery_curve(files, capsys, tmp_path):
     wrong = pool.flipped.sum()
     # Chance would find a tenth of them among a tenth of the rows.
     share = found.sum() / wrong
-    assert share > 0.3
+    assert share > 0.6
     assert f"lowest  10% holds {share:4.0%} of them" in out
     assert f"{wrong} wrong rows among 800" in out
     assert "of 300 targets" in out
     first = suspects.iloc[0]
     assert f"row {first.id}, label {first.label}, suspicion" in out
     assert first.text[:30] in out
+
+
+def test_the_rows_of_a_query_do_not_clear_each_other(tmp_path, capsys):
+    rows = datasets.load("chorus_electronics")
+    rows["relevant"] = (rows.rating >= 2).astype(int)
+    queries = rows["query"].unique()
+    parts = [rows["query"].isin(part) for part in np.split(queries, [40])]
+    files = [str(tmp_path / name) for name in ("pool.csv", "target.csv")]
+    for path, part in zip(files, parts, strict=True):
+        rows[part][:400].to_csv(path, index=False)
+    options = ["--text", "query", "title", "--label", "relevant", "--output"]
+    suspicion = []
+    for group in ([], ["--group", "query"]):
+        output = tmp_path / "suspects.csv"
+        assert main(["review", *files, *options, str(output), *group]) == 0
+        suspicion.append(pd.read_csv(output).suspicion)
+        capsys.readouterr()
+    pool, target = (
+        load_examples(
+            path, text=["query", "title"], label="relevant", group="query"
+        )
+        for path in files
+    )
+    encoder = load_encoder("static")
+    expected = label_reliability(
+        encode(encoder, pool),
+        encode(encoder, target),
+        labels=pool.labels,
+        target_labels=target.labels,
+        group=pool.group,
+        target_group=target.group,
+    )
+    lowest = np.sort(expected.probability)[:20]
+    np.testing.assert_allclose(1 - suspicion[1], lowest, atol=1e-6)
+    assert not np.allclose(suspicion[0], suspicion[1], atol=1e-3)
 
 
 def test_the_scale_is_that_of_the_coverage_too(files):

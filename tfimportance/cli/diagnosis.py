@@ -6,6 +6,7 @@ from tfimportance.cli.common import (
     Command,
     columns,
     data_options,
+    group_option,
     import_tensorflow,
     say,
 )
@@ -70,6 +71,7 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
 
 def _review_options(parser: argparse.ArgumentParser) -> None:
     _files(parser, label_required=True)
+    group_option(parser)
     parser.add_argument(
         "--top", type=int, default=20, help="suspected labels to show"
     )
