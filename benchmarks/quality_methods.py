@@ -65,6 +65,7 @@ WEIGHTS = {
 DETECTORS = {
     **METHODS,
     **SCORES,
+    AUTO: Method(auto, True, "choose_weights"),
     "tfimportance small loss": Method(
         partial(score, "small_loss"), False, "small_loss"
     ),
