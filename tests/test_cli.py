@@ -273,7 +273,7 @@ def test_fit_leaves_out_the_groups_that_validate(files, capsys, monkeypatch):
 def test_a_group_is_offered_where_it_acts(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    acts = command in ("compare", "evaluate", "fit", "score")
+    acts = command in ("compare", "evaluate", "fit", "review", "score")
     assert ("--group" in capsys.readouterr().out) == acts
 
 

@@ -56,6 +56,7 @@ def test_figures_are_means_over_seeds_of_what_the_models_say(comparison):
     assert figures["train"]["rows"] == 700
 
 
+@pytest.mark.slow
 def test_the_same_seeds_give_the_same_figures(comparison):
     again = compare(PARTS, {"uniform": None, "oracle": ORACLE}, **SETTINGS)
     for name in ("uniform", "oracle"):

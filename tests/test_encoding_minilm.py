@@ -39,6 +39,7 @@ def test_parity_with_sentence_transformers(encoder):
     np.testing.assert_allclose(ours, original, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_half_precision_ranks_the_samples_alike(folder, encoder):
     reviews = datasets.load("womens_clothing_reviews")
     texts = list(reviews["review"][reviews["review"] != ""][:120])

@@ -48,6 +48,7 @@ def write(folder, prefix):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "roberta."])
 def test_values_agree_with_a_roberta_in_numpy(tmp_path, prefix):
     folder = write(tmp_path / "tiny-roberta", prefix)

@@ -208,6 +208,7 @@ def test_purpose_and_licence_stand_on_the_model_card(folder):
     assert "## Licence\n\nMIT" in card
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(folder, result):
     again = run(settings(folder))
     assert again.model.name == str(int(result.model.name) + 1)

@@ -122,6 +122,7 @@ def minilm(tmp_path_factory):
     return exported(encoder, tmp_path_factory.mktemp("minilm"), 30)
 
 
+@pytest.mark.slow
 def test_a_thousand_rows_without_keras(static, tmp_path):
     assert len(static.rows) == 1000
     answers = ask_fresh_process(static.version, tmp_path, **static.requests)

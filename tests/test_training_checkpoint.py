@@ -161,6 +161,7 @@ def test_every_kind_of_model_and_data_goes_on(make_model, data, tmp_path):
         assert np.array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_a_finished_run(tmp_path):
     def run(epochs, checkpoint=None):
         keras.utils.set_random_seed(1)
