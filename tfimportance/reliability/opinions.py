@@ -49,19 +49,13 @@ class Opinions:
         self._target_group, self._seed = target_group, seed
         rng = np.random.default_rng(seed)
         voters = _balanced(label, pool_size, rng)
-        tried = []
-        for self.scale in SCALES if scale is None else (scale,):
-            among = self._agreement_among(np.arange(len(target_label)))
-            by_pool = self._agreement(
-                self.target, self.pool[voters], label[voters]
-            )
-            agreed = roc_auc(target_label, rankdata(among) + rankdata(by_pool))
-            tried.append((agreed, self.scale, by_pool))
-        _, self.scale, self._on_target_by_pool = max(
-            tried, key=lambda each: each[0]
+        self._voters = self.pool[voters], label[voters]
+        self.scale = max(SCALES, key=self._told) if scale is None else scale
+        self._by_pool = _agreement_within(
+            self.pool, label, pool_size, self.scale, seed
         )
-        self._by_pool = self._agreement_within(
-            self.pool, label, pool_size, seed
+        self._on_target_by_pool = _agreement(
+            self.target, *self._voters, self.scale
         )
         models = out_of_fold(self.pool, label, group, seed)
         self._by_model = models.log_odds
@@ -78,9 +72,9 @@ class Opinions:
             `(len(rows), 3)` on these pool rows, and `(num_targets, 3)`.
         """
         voters, label = self.target[known], self.target_label[known]
-        on_target = self._agreement(self.target, voters, label)
-        on_target[known] = self._agreement_among(known)
-        on_pool = self._agreement(self.pool[rows], voters, label)
+        on_target = _agreement(self.target, voters, label, self.scale)
+        on_target[known] = self._agreement_among(known, self.scale)
+        on_pool = _agreement(self.pool[rows], voters, label, self.scale)
         return (
             np.stack(
                 [on_pool, self._by_pool[rows], self._by_model[rows]], axis=1
@@ -91,52 +85,61 @@ class Opinions:
             ),
         )
 
-    def _agreement(self, rows: Array, voters: Array, label: Array) -> Array:
-        """Agreement with the voters of class 1 less that with class 0."""
-        return np.float64(
-            importance_scores(
-                rows,
-                voters,
-                labels=np.ones(len(rows), np.int8),
-                target_labels=label,
-                reference="target",
-                scale=self.scale,
-                center=False,
-            )
-        )
+    def _told(self, scale: float) -> float:
+        """The AUC at which both agreements tell the labels of the targets."""
+        among = self._agreement_among(np.arange(len(self.target)), scale)
+        by_pool = _agreement(self.target, *self._voters, scale)
+        ranks = rankdata(among) + rankdata(by_pool)
+        return roc_auc(self.target_label, ranks)
 
-    def _agreement_among(self, known: Array) -> Array:
+    def _agreement_among(self, known: Array, scale: float) -> Array:
         """The known targets among themselves, groups not among their own."""
         rows, label = self.target[known], self.target_label[known]
         if self._target_group is None:
-            return self._agreement_within(rows, label, 2 * len(known), 0)
+            return _agreement_within(rows, label, 2 * len(known), scale, 0)
         fold = folds(label, self._target_group[known], self._seed)
         agreement = np.zeros(len(known))
         for number in np.unique(fold):
             asked, voters = fold == number, fold != number
             if len(np.unique(label[voters])) == 2:
-                agreement[asked] = self._agreement(
-                    rows[asked], rows[voters], label[voters]
+                agreement[asked] = _agreement(
+                    rows[asked], rows[voters], label[voters], scale
                 )
         return agreement
 
-    def _agreement_within(
-        self, rows: Array, label: Array, size: int, seed: int
-    ) -> Array:
-        """The same with rows among themselves, each one's own vote left out."""
-        one_of_each = [int(np.flatnonzero(label == c)[0]) for c in (0, 1)]
-        signed = importance_scores(
+
+def _agreement(rows: Array, voters: Array, label: Array, scale: float) -> Array:
+    """Agreement with the voters of class 1 less that with class 0."""
+    return np.float64(
+        importance_scores(
             rows,
-            rows[one_of_each],  # asked for, but without a vote
-            labels=label,
-            target_labels=label[one_of_each],
-            reference="pool",
-            pool_size=size,
-            seed=seed,
-            scale=self.scale,
+            voters,
+            labels=np.ones(len(rows), np.int8),
+            target_labels=label,
+            reference="target",
+            scale=scale,
             center=False,
         )
-        return np.where(label == 1, 1, -1) * np.float64(signed)
+    )
+
+
+def _agreement_within(
+    rows: Array, label: Array, size: int, scale: float, seed: int
+) -> Array:
+    """The same with rows among themselves, each one's own vote left out."""
+    one_of_each = [int(np.flatnonzero(label == c)[0]) for c in (0, 1)]
+    signed = importance_scores(
+        rows,
+        rows[one_of_each],  # asked for, but without a vote
+        labels=label,
+        target_labels=label[one_of_each],
+        reference="pool",
+        pool_size=size,
+        seed=seed,
+        scale=scale,
+        center=False,
+    )
+    return np.where(label == 1, 1, -1) * np.float64(signed)
 
 
 def _balanced(label: Array, size: int, rng: np.random.Generator) -> Array:
