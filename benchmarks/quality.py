@@ -5,8 +5,8 @@
     python benchmarks/quality.py shift      # covariate shift, right labels
     python benchmarks/quality.py unseen     # data that nothing was tuned on
     python benchmarks/quality.py detection  # the published noisy-label F1
-    python benchmarks/quality.py            # all of them: an hour on 2 cores
-    python benchmarks/quality.py --short    # fewer seeds: a quarter of that
+    python benchmarks/quality.py            # all of them: 45 minutes, 2 cores
+    python benchmarks/quality.py --short    # three seeds: a quarter of that
     python benchmarks/quality.py --full     # 10 and 40% wrong labels as well
 
 A method sees the pool and 300 trusted target rows. Its scores become weights
