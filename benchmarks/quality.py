@@ -38,7 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 from baselines.problem import Array
-from quality_cells import Found, measure
+from quality_cells import Cell, Found, measure
 from quality_detection import print_detection
 from quality_methods import AUTO, SLOW, WEIGHTS, measured
 from quality_tasks import TASKS as KNOWN
@@ -173,17 +173,18 @@ def downstream(
     if table == "unseen":
         fetch()
     columns = [(name, noise) for noise in noises for name in TABLES[table][0]]
-    cells = [(*key, seed, rows) for seed in range(seeds) for key in columns]
+    cells: list[Cell] = [
+        {"name": name, "noise": noise, "seed": seed, "rows": rows}
+        for seed in range(seeds)
+        for name, noise in columns
+    ]
     methods = ["uniform", *WEIGHTS, GUARDED]
     methods = [each for each in methods if each not in without]
     found = measure(table, run_cell, cells, methods, workers)
     frames = {
-        f"{name}, {noise:.0%}": pd.DataFrame(
-            {"seed": cell[2], "method": method, **figures}
-            for cell, by_method in zip(cells, found, strict=True)
-            for method, figures in by_method.items()
-            if cell[:2] == (name, noise)
-        )
+        f"{name}, {noise:.0%}": found[
+            (found.name == name) & (found.noise == noise)
+        ]
         for name, noise in columns
     }
     for rule in ("as it is", "tuned"):

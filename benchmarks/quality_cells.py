@@ -8,10 +8,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from tfimportance._files import staged_file
 
 RESULTS = Path("runs/quality")
-Cell = tuple[str | int | float, ...]
+Cell = dict[str, str | int | float]  # what names it
 Found = dict[str, dict[str, Any]]  # figures by method
 
 
@@ -21,39 +23,42 @@ def measure(
     cells: Sequence[Cell],
     methods: Sequence[str],
     workers: int,
-) -> list[Found]:
-    """Returns what each cell has found, in the order of the cells.
+) -> pd.DataFrame:
+    """Returns a row for each cell and method: the cell, `method`, figures.
 
     Args:
         table: The folder of the results in `RESULTS`.
-        run: `run(*cell, methods)`, importable; runs only what is not kept.
+        run: `run(**cell, left=methods)`, importable; runs what is not kept.
         cells: The arguments that name a cell.
         methods: Those wanted; `run` returns a figure or more for each.
         workers: Processes.
     """
     folder = RESULTS / table
     folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    records = []
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         jobs = [
             pool.submit(_complete, folder, run, cell, methods) for cell in cells
         ]
-        for done, job in enumerate(jobs, 1):
-            found.append(job.result())
+        for done, (cell, job) in enumerate(zip(cells, jobs, strict=True), 1):
+            records += [
+                {**cell, "method": method, **figures}
+                for method, figures in job.result().items()
+            ]
             print(f"\r{table}: {done}/{len(cells)}", end="", file=sys.stderr)
     print(file=sys.stderr)
-    return found
+    return pd.DataFrame(records)
 
 
 def _complete(
     folder: Path, run: Callable[..., Found], cell: Cell, methods: Sequence[str]
 ) -> Found:
-    name = "-".join(str(part) for part in cell)
+    name = "-".join(str(part) for part in cell.values())
     path = folder / f"{name.replace(', ', '-').replace(' ', '_')}.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     left = [method for method in methods if method not in found]
     if left:
-        found |= run(*cell, left)
+        found |= run(**cell, left=left)
         with staged_file(path) as stage:
             stage.write_text(json.dumps(found))
     return {method: found[method] for method in methods}

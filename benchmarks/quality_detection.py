@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from baselines.detection import detection_f1, recall_in_lowest
 from baselines.problem import Array, Problem
-from quality_cells import Found, measure
+from quality_cells import Cell, Found, measure
 from quality_methods import DETECTORS, measured
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
@@ -33,18 +33,14 @@ def print_detection(
     """Prints a table for each data set."""
     names = ["breast_cancer", "digits, odd"]
     names = ["MagicTelescope", *names] if magic is not None else names
-    cells = [(name, seed) for name in names for seed in range(seeds)]
+    cells: list[Cell] = [
+        {"name": name, "seed": seed} for name in names for seed in range(seeds)
+    ]
     methods = [each for each in DETECTORS if each not in without]
     run = partial(run_cell, magic)
     found = measure("detection", run, cells, methods, workers)
-    for name in names:
-        records = [
-            {"method": method, **figures}
-            for cell, by_method in zip(cells, found, strict=True)
-            for method, figures in by_method.items()
-            if cell[0] == name
-        ]
-        _print_table(name, pd.DataFrame(records), seeds)
+    for name, frame in found.groupby("name", sort=False):
+        _print_table(name, frame.drop(columns=["name", "seed"]), seeds)
 
 
 def _print_table(name: str, frame: pd.DataFrame, seeds: int) -> None:
@@ -58,7 +54,7 @@ def _print_table(name: str, frame: pd.DataFrame, seeds: int) -> None:
         cells = [f"{row.F1:.3f} ± {1.96 * errors[method]:.3f}"]
         for column in columns[1:]:
             sign = "+" if column.startswith("without") else ""
-            digits = 1 if column == "s" else 3
+            digits = {"s": 1, "MB": 0}.get(column, 3)
             cells.append(f"{row[column]:{sign}.{digits}f}")
         print(f"| {method} | {' | '.join(cells)} |")
     print()
@@ -72,9 +68,9 @@ def run_cell(
     problem, is_noisy, test = noisy_problem(x, y, seed)
     found = {}
     for method in left:
-        values, seconds, _ = measured(DETECTORS[method], problem)
+        values, seconds, memory = measured(DETECTORS[method], problem)
         found[method] = figures(values, problem, is_noisy, test)
-        found[method]["s"] = seconds
+        found[method] |= {"s": seconds, "MB": memory}
     return found
 
 

@@ -17,7 +17,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
-import pandas as pd
 from baselines.problem import Problem
 from quality import interval, show
 from quality_cells import Found, measure
@@ -91,34 +90,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=3_000)
     arguments = parser.parse_args()
     cells = [
-        (*column, seed, arguments.rows)
+        {"name": name, "noise": noise, "seed": seed, "rows": arguments.rows}
         for seed in range(arguments.seeds)
-        for column in COLUMNS
+        for name, noise in COLUMNS
     ]
-    found = measure("keras", run_cell, cells, [*WAYS], os.cpu_count() or 1)
-    table = pd.DataFrame(
-        {
-            "column": f"{name}, {noise:.0%}",
-            "seed": seed,
-            "method": method,
-            **figures,
-        }
-        for (name, noise, seed, _), by_method in zip(cells, found, strict=True)
-        for method, figures in by_method.items()
-    )
+    table = measure("keras", run_cell, cells, [*WAYS], os.cpu_count() or 1)
     for epoch in ("best", "last"):
         print(f"AUC after the {epoch} epoch, {arguments.seeds} seeds\n")
         aucs = table.pivot(
-            index="seed", columns=["column", "method"], values=epoch
+            index="seed", columns=["name", "noise", "method"], values=epoch
         )
-        columns = [f"{name}, {noise:.0%}" for name, noise in COLUMNS]
-        show(["method", *columns])
-        base = [f"{aucs[column].uniform.mean():.3f}" for column in columns]
+        show(["method", *(f"{name}, {noise:.0%}" for name, noise in COLUMNS)])
+        base = [f"{aucs[column].uniform.mean():.3f}" for column in COLUMNS]
         show(["uniform: AUC", *base], rule=False)
         for method in table.method.unique()[1:]:
             gains = [
                 interval(aucs[column][method] - aucs[column].uniform)
-                for column in columns
+                for column in COLUMNS
             ]
             show([method, *gains], rule=False)
         print()
