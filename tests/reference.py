@@ -74,14 +74,14 @@ def log_density_ratio(embeddings, targets, pool_rows, **settings):
     return np.array(scores)
 
 
-def out_of_fold(x, y, fold, seed):
+def out_of_fold(x, y, fold, seed, tol=1e-8):
     """What models of the other folds say: log-odds, and the models.
 
     Of a logistic regression of one of three strengths, of extremely randomised
     trees and of the mean of both, what ranks the labels best.
     """
     tried = [
-        _said(x, y, fold, lambda a, b, c=c: _regression(a, b, c))
+        _said(x, y, fold, lambda a, b, c=c: _regression(a, b, c, tol))
         for c in (1e-4, 1e-3, 1e-2)
     ]
     linear = max(tried, key=lambda each: roc_auc_score(y, each[0]))
@@ -99,8 +99,8 @@ def _said(x, y, fold, fit):
     return log_odds, models
 
 
-def _regression(x, y, strength):
-    model = LogisticRegression(C=strength, max_iter=1000, tol=1e-8)
+def _regression(x, y, strength, tol):
+    model = LogisticRegression(C=strength, max_iter=1000, tol=tol)
     return make_pipeline(StandardScaler(), model).fit(x, y).decision_function
 
 

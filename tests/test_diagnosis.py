@@ -300,6 +300,24 @@ def test_suspicion_is_the_chance_that_the_label_is_wrong():
     assert "suspicion" not in lowest
 
 
+def test_the_most_suspected_come_first_whatever_their_class():
+    """Where one class is rare, the lowest importance is that of its rows."""
+    draws = np.random.default_rng(1)
+    side = (draws.random(460) < 0.9).astype(int)
+    vectors = draws.standard_normal((460, 6)) + 1.5 * side[:, None]
+    is_wrong = np.arange(400) % 10 == 0
+    label = np.where(is_wrong, 1 - side[:400], side[:400])
+    given = {"labels": label, "target_labels": side[400:], "top": 40}
+    found = {
+        by: tfi.label_errors(vectors[:400], vectors[400:], **given, by=by)
+        for by in ("suspicion", "importance")
+    }
+    hits = {by: is_wrong[table["row"]].sum() for by, table in found.items()}
+    assert hits["suspicion"] > hits["importance"]
+    suspected = found["suspicion"]
+    assert not (np.diff(suspected["importance"]) >= 0).all()
+
+
 def test_the_suspicion_of_a_row_is_none_of_its_own_groups():
     x, t, label, target_label, _ = planted()
     given = {"labels": label, "target_labels": target_label}

@@ -27,6 +27,7 @@ from tfimportance.reliability import label_reliability
 
 # Options of the scores that the coverage has too.
 _SHARED = ("scale", "clip", "normalize", "center", "seed")
+_VOTING = ("pool_size", "seed")  # those that the reliability has too
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,19 +142,21 @@ def review_files(
         is_wrong = to_label(column, argument="wrong")
         check_binary("wrong", is_wrong, both=True)
     embedded, targets = _embed(train, traffic, encoder, fields)
-    labelled: dict[str, Any] = {
-        "labels": train.labels,
-        "target_labels": traffic.labels,
-        "group": train.group,
-        "target_group": traffic.group,
-    }
+    voting = {name: options[name] for name in _VOTING if name in options}
     reliability = label_reliability(
-        embedded, targets, **labelled, seed=options.get("seed", 0)
+        embedded,
+        targets,
+        labels=train.labels,
+        target_labels=traffic.labels,
+        group=train.group,
+        target_group=traffic.group,
+        **voting,
     )
     suspects = label_errors(
         embedded,
         targets,
-        **labelled,
+        labels=train.labels,
+        target_labels=traffic.labels,
         reliability=reliability,
         texts=train,
         target_texts=traffic,

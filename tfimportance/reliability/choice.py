@@ -25,7 +25,7 @@ from tfimportance.reliability.labels import (
 )
 from tfimportance.reliability.learners import (
     folds,
-    learner,
+    linear,
     out_of_fold,
     some,
 )
@@ -227,8 +227,8 @@ def _tried(
                 name, np.zeros((len(_STRENGTHS), len(fold)))
             )
             for k, strength in enumerate(_STRENGTHS):
-                model = learner(pool, pool_label, weight, strength=strength)
-                score[k, unseen] = model.decision_function(asked)
+                model = linear(pool, pool_label, weight, strength=strength)
+                score[k, unseen] = model(asked)
     return scores
 
 

@@ -10,7 +10,7 @@ from scipy.special import logit
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -29,15 +29,15 @@ _CERTAIN = 0.005  # no forest is surer than this
 Asked = Callable[[Array], Array]  # features to log-odds of label 1
 
 
-def learner(
+def linear(
     features: Array,
     label: Array,
     sample_weight: Array | None = None,
     *,
     strength: float,
     balanced: bool = False,
-) -> Pipeline:
-    """Returns a fitted logistic regression on standardised embeddings.
+) -> Asked:
+    """Returns what logistic regression on standardised embeddings learns.
 
     Args:
         features: `(num_samples, embedding_dim)`.
@@ -58,7 +58,7 @@ def learner(
     settings = {"logisticregression__sample_weight": sample_weight}
     # Products as small as these lose by threads, on a busy machine a lot.
     with threadpool_limits(1, "blas"):
-        return model.fit(features, label, **settings)
+        return model.fit(features, label, **settings).decision_function
 
 
 def folds(
@@ -83,9 +83,9 @@ def folds(
 
 
 def forest(
-    features: Array, label: Array, seed: int, *, balanced: bool = False
+    features: Array, label: Array, *, seed: int, balanced: bool = False
 ) -> Asked:
-    """Returns what extremely randomised trees learn, as log-odds.
+    """Returns what extremely randomised trees learn.
 
     Source: P. Geurts, D. Ernst and L. Wehenkel, Machine Learning 63, 2006.
     """
@@ -136,27 +136,17 @@ def out_of_fold(
     Of a linear model, the best of `STRENGTHS`, of a forest, which sees what is
     not linear, and of the mean of both.
     """
-    fold = folds(label, group, seed)
-
-    def linear(rows: Array, strength: float) -> Asked:
-        return learner(
-            features[rows], label[rows], strength=strength, balanced=balanced
-        ).decision_function
-
-    def trees(rows: Array) -> Asked:
-        return forest(features[rows], label[rows], seed, balanced=balanced)
+    fitted = partial(_fitted, features, label, folds(label, group, seed), seed)
 
     def auc(found: OutOfFold) -> float:
         return roc_auc(label, found.log_odds)
 
-    straight = max(
-        (
-            _fitted(features, label, fold, seed, partial(linear, strength=each))
-            for each in STRENGTHS
-        ),
-        key=auc,
-    )
-    bent = _fitted(features, label, fold, seed, trees, _MOST_IN_TREES)
+    learners = [
+        partial(linear, strength=each, balanced=balanced) for each in STRENGTHS
+    ]
+    straight = max((fitted(each, MOST_ROWS) for each in learners), key=auc)
+    trees = partial(forest, seed=seed, balanced=balanced)
+    bent = fitted(trees, _MOST_IN_TREES)
     both = OutOfFold(
         (straight.log_odds + bent.log_odds) / 2, straight.models + bent.models
     )
@@ -168,8 +158,8 @@ def _fitted(
     label: Array,
     fold: Array,
     seed: int,
-    fit: Callable[[Array], Asked],
-    most: int = MOST_ROWS,
+    learn: Callable[[Array, Array], Asked],
+    most: int,
 ) -> OutOfFold:
     rng = np.random.default_rng(seed)
     log_odds = np.zeros(len(label))
@@ -178,7 +168,8 @@ def _fitted(
         known = np.flatnonzero(fold != number)
         if len(np.unique(label[known])) < 2:
             continue  # nothing can be learnt: no opinion
-        model = fit(known[some(label[known], rng, most)])
+        known = known[some(label[known], rng, most)]
+        model = learn(features[known], label[known])
         unseen = fold == number
         log_odds[unseen] = model(features[unseen])
         models.append(model)

@@ -48,15 +48,13 @@ class Opinions:
         self.target, self.target_label = target - middle, target_label
         self._target_group, self._seed = target_group, seed
         rng = np.random.default_rng(seed)
-        voters = _balanced(label, pool_size, rng)
-        self._voters = self.pool[voters], label[voters]
-        self.scale = max(SCALES, key=self._told) if scale is None else scale
+        some = _balanced(label, pool_size, rng)
+        voters = self.pool[some], label[some]
+        self.scale = scale if scale is not None else self._best_scale(voters)
         self._by_pool = _agreement_within(
             self.pool, label, pool_size, self.scale, seed
         )
-        self._on_target_by_pool = _agreement(
-            self.target, *self._voters, self.scale
-        )
+        self._on_target_by_pool = _agreement(self.target, *voters, self.scale)
         models = out_of_fold(self.pool, label, group, seed)
         self._by_model = models.log_odds
         self._on_target_by_model = models.asked(self.target)
@@ -85,12 +83,17 @@ class Opinions:
             ),
         )
 
-    def _told(self, scale: float) -> float:
-        """The AUC at which both agreements tell the labels of the targets."""
-        among = self._agreement_among(np.arange(len(self.target)), scale)
-        by_pool = _agreement(self.target, *self._voters, scale)
-        ranks = rankdata(among) + rankdata(by_pool)
-        return roc_auc(self.target_label, ranks)
+    def _best_scale(self, voters: tuple[Array, Array]) -> float:
+        """The scale at which both agreements tell the targets' labels best."""
+        everybody = np.arange(len(self.target))
+
+        def auc(scale: float) -> float:
+            among = self._agreement_among(everybody, scale)
+            by_pool = _agreement(self.target, *voters, scale)
+            ranks = rankdata(among) + rankdata(by_pool)
+            return roc_auc(self.target_label, ranks)
+
+        return max(SCALES, key=auc)
 
     def _agreement_among(self, known: Array, scale: float) -> Array:
         """The known targets among themselves, groups not among their own."""

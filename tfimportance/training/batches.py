@@ -45,6 +45,7 @@ class RowBatches:
         self.allocation = Weight() if allocation is None else allocation
         self._label = np.asarray(labels)
         self._planned: Epoch  # once `dataset` has said what comes
+        self._shown: list[tf.Variable]  # its shuffled rows, and their weights
         self._batch_size = batch_size
         # `keras.utils.set_random_seed` governs this generator, too.
         self._seed = random.getrandbits(32) if seed is None else seed
