@@ -32,6 +32,7 @@ BATCH = 256
 WAYS: dict[str, dict[str, Any]] = {
     "uniform": {},
     "Keras' own fit, uniform": {"plain": True},
+    "Keras' own fit, sample_weight": {"plain": True, "allocation": "weight"},
     "weight": {"allocation": "weight"},
     "top_k (half)": {"allocation": "top_k"},
     "repeat": {"allocation": "repeat"},
@@ -92,10 +93,13 @@ def fastest_epoch(
     keras.utils.set_random_seed(0)
     model, encoder = make(features)
     clock = Clock()
+    if "allocation" not in way:
+        weight = None
     if way.get("plain"):
         model.fit(
             features,
             label,
+            sample_weight=weight,
             batch_size=BATCH,
             epochs=epochs + 1,
             callbacks=[clock],
@@ -113,7 +117,7 @@ def fastest_epoch(
         model,
         features,
         label,
-        sample_weight=weight if "allocation" in way else None,
+        sample_weight=weight,
         allocation=way.get("allocation", "weight"),
         epochs=epochs + 1,
         batch_size=BATCH,

@@ -101,11 +101,14 @@ class RowBatches:
         shuffled = self._shuffled()
         with tf.device("CPU"):  # where tf.data is
             self._shown = [tf.Variable(each) for each in shuffled]
-        starts = tf.data.Dataset.range(
-            0, len(self._planned.rows), self._batch_size
+        count = len(self._planned.rows)
+        begin = tf.range(0, count, self._batch_size)[:, None]
+        size = tf.minimum(self._batch_size, count - begin)
+        return (
+            tf.data.Dataset.from_tensor_slices((begin, size))
+            .map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
         )
-        batches = starts.map(self._batch, num_parallel_calls=tf.data.AUTOTUNE)
-        return batches.prefetch(tf.data.AUTOTUNE)
 
     def _shuffled(self) -> tuple[Array, ...]:
         """The rows of the epoch in their order, and what weights they have."""
@@ -126,9 +129,8 @@ class RowBatches:
         )
         return self.allocation.plan(epoch)
 
-    def _batch(self, start: Any) -> Any:
-        part = slice(start, start + self._batch_size)
-        rows, *weight = (each[part] for each in self._shown)
+    def _batch(self, begin: Any, size: Any) -> Any:
+        rows, *weight = (tf.slice(each, begin, size) for each in self._shown)
         data = keras.tree.map_structure(
             lambda x: tf.gather(x, rows), (self.features, self.labels)
         )
