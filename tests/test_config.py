@@ -60,6 +60,7 @@ def test_bundled_examples_load_by_name(path):
         ({"name": ""}, "`name` must be a plain folder name"),
         ({"name": 2024}, "`name` must be a text"),
         ({"text": 5}, "`text` must be a text or a list"),
+        ({"text": []}, "`text` must name one or more columns"),
         ({"text": ["title", 5]}, "`text` must be a text or a list"),
         ({"compare": 5}, "`compare` must be a text or a list"),
         ({"group": ["shop", "day"]}, "`group` must be a text"),

@@ -149,6 +149,13 @@ def test_how_the_weights_were_chosen_is_in_the_metrics(chosen):
     assert set(choice["opinion_weight"]) == {"target", "pool", "model"}
 
 
+def test_what_is_served_compares_as_the_weights_did(chosen):
+    facts = json.loads((chosen.model / "signature.json").read_text())
+    scale = chosen.metrics["choice"]["scale"]
+    assert scale == 8  # not what the configuration says without a choice
+    assert facts["target_set"]["scale"] == scale
+
+
 def test_scores_are_not_chosen(result):
     assert "choice" not in result.metrics
 

@@ -215,6 +215,7 @@ CHOICE = {
         {"name": HOSTILE, "gain": -0.0031, "error": 0.00131, "share": 0.2439},
     ],
     "flip_rate": [1e-18, 0.17218],
+    "scale": 8.0,
     "opinion_weight": {"target": 0.7, "pool": 0.0, "model": 0.6},
 }
 
@@ -227,6 +228,7 @@ def test_how_the_weights_were_chosen_is_there_when_they_were(tmp_path, page):
     said = text(section.find("p"))
     assert "0.0% of the pool rows whose true label is 0" in said
     assert "17.2% of those whose true label is 1" in said
+    assert said.endswith("chose the similarity's scale, 8.0.")
     lines = rows(section.find(".//table[@id='choice-table']"))
     for (name, gain, share), candidate in zip(
         lines, CHOICE["candidates"], strict=True
@@ -252,6 +254,7 @@ def test_the_statement_on_all_strategies_is_there_when_known(tmp_path, page):
         ({"candidates": []}, r"metrics\.choice\.candidates"),
         ({"candidates": [{"name": "uniform"}]}, r"candidates\[0\].*'gain'"),
         ({"flip_rate": [0.1]}, r"metrics\.choice\.flip_rate"),
+        ({"scale": "8"}, r"metrics\.choice\.scale"),
     ],
 )
 def test_a_choice_that_does_not_fit_is_refused(tmp_path, change, message):

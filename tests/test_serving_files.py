@@ -14,7 +14,10 @@ from tfimportance import InputError, TargetSet, export, sequence_model
 TARGETS = ["red bed", "a desk", "wood"]
 CARD = {
     "data": {"pool": "orders.parquet", "train": {"rows": 7}},
-    "metrics": {"roc_auc": 0.75, "interval": [0.7123456, 0.81]},
+    "metrics": {
+        "roc_auc": np.float32(0.75),
+        "interval": [0.7123456, np.float64(0.81)],
+    },
     "licence": "Apache-2.0",
     "intended_use": "Ranks the search results of one shop.",
 }

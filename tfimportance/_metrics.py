@@ -49,6 +49,7 @@ METRICS = {
 _CHOICE = {
     "candidates": [{"name": str, **_of(float, "gain", "error", "share")}],
     "flip_rate": _INTERVAL,
+    "scale": float,
 }
 
 

@@ -150,6 +150,8 @@ class RunConfig:
                     f"{name}={value!r}",
                 )
             object.__setattr__(self, name, tuple(several))
+        if not self.text:
+            raise fail("`text` must name one or more columns.", "text=[]")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.type in (str, str | None) and not isinstance(

@@ -87,6 +87,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
     return {
         "candidates": [asdict(each) for each in choice.candidates],
         "flip_rate": list(choice.reliability.flip_rate),
+        "scale": choice.reliability.scale,
         "opinion_weight": choice.reliability.opinion_weight,
     }
 

@@ -90,7 +90,7 @@ def run(config: RunConfig) -> RunResult:
             saved_model,
             text=config.text,
             fields=config.fields,
-            targets=_targets(config, parts, features),
+            targets=_targets(config, parts, features, made),
             card=card_of(config, metrics),
         )
         metrics["model"] = str(model)
@@ -129,13 +129,15 @@ def _targets(
     config: RunConfig,
     parts: Mapping[str, Examples],
     features: Mapping[str, Array],
+    made: Recipe,
 ) -> TargetSet:
     """Returns what the exported model scores importance against."""
+    chosen = made.choice
     return TargetSet(
         features["target"],
         parts["target"].label,
         offset=features["pool"].mean(axis=0) if config.center else None,
-        scale=config.scale,
+        scale=chosen.reliability.scale if chosen else config.scale,
         clip=config.clip,
         reduction=config.reduction,
     )

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfimportance import __version__
@@ -75,9 +76,15 @@ def describe(
 
 def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
     """Writes both files into the SavedModel's folder."""
-    text = json.dumps(facts, indent=2, ensure_ascii=False, default=str) + "\n"
+    text = json.dumps(facts, indent=2, ensure_ascii=False, default=_as_json)
+    text += "\n"
     (folder / JSON).write_text(text, encoding="utf-8")
     (folder / MARKDOWN).write_text(_markdown(facts), encoding="utf-8")
+
+
+def _as_json(value: Any) -> Any:
+    """Returns a NumPy number as a number, anything else as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +125,8 @@ def _items(value: Any, indent: str = "") -> list[str]:
 def _plain(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " to ".join(map(_plain, value))
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    is_real = isinstance(value, (float, np.floating))
+    return f"{value:.4g}" if is_real else str(value)
 
 
 def _cell(tensors: Mapping[str, Any]) -> str:
