@@ -15,6 +15,7 @@ Y = (np.arange(N) % 3 == 0).astype(np.int64)
 WEIGHT = rng.gamma(2.0, 0.5, N).astype(np.float32)
 NUMBER = rng.permutation(1000)[:N]
 NAME = np.array([f"row-{number}" for number in NUMBER], object)
+WEIGHTS = pd.Series(WEIGHT, NUMBER)
 BY_NAME = dict(zip(NAME.tolist(), WEIGHT.tolist(), strict=True))
 
 
@@ -26,6 +27,20 @@ def test_weights_in_the_order_of_the_ids():
         weight = align_weights(table, ids[shuffled])
         assert np.array_equal(weight, WEIGHT[shuffled])
         assert weight.dtype == np.float32
+
+
+def test_ids_as_tensorflow_has_them():
+    weight = align_weights(BY_NAME, tf.constant(NAME[:3].tolist()))
+    assert np.array_equal(weight, WEIGHT[:3])
+
+
+def test_ids_that_a_gap_made_floats_are_refused():
+    large = 2**53 + 1
+    ids = np.array([large], float)  # 2**53, another id
+    with pytest.raises(InputError, match="`ids`.*str or integers.*floating"):
+        align_weights({large: 0.5, large - 1: 9.0}, ids)
+    with pytest.raises(InputError, match="`sample_weight`.*floating"):
+        align_weights({1.0: 0.5}, [1])
 
 
 def test_weights_of_a_file(tmp_path):
@@ -70,6 +85,25 @@ def test_the_id_travels_with_the_row(arrange, ids, table):
     assert seen(data) == EXPECTED
     assert seen(data.shuffle(9)) == EXPECTED  # and once more, another order
     assert "id" not in data.element_spec[0]
+
+
+@pytest.mark.parametrize("by", ["position", "id"])
+def test_parsed_records_are_weighted_row_by_row(by):
+    """Labels and ids of shape (1,), as `FixedLenFeature([1], ...)` parses."""
+    data = tf.data.Dataset.from_tensor_slices(
+        ({"id": NUMBER[:, None], "x": X}, Y[:, None])
+    )
+    table, id = (WEIGHT, None) if by == "position" else (WEIGHTS, "id")
+    data = attach_weights(data, table, id=id).batch(7)
+    assert data.element_spec[2].shape.as_list() == [None, 1]
+    data = data.map(lambda x, y, weight: (x["x"], y, weight))
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    model.set_weights([np.ones((3, 1)), np.zeros(1)])
+    loss = (X.sum(axis=1) - Y) ** 2
+    assert model.evaluate(data, verbose=0) == pytest.approx(
+        np.mean(WEIGHT * loss), rel=1e-5
+    )
 
 
 def test_ids_may_stay_or_come_from_a_function():
@@ -254,7 +288,7 @@ def test_more_rows_than_weights_stop_the_set():
                 pd.Series(WEIGHT, NUMBER),
                 id=lambda x, y: x["x"][:, 0],
             )[0],
-            "`data`.*str or integers.*floating",
+            "`ids`.*str or integers.*floating",
         ),
         (
             lambda: attach_weights(of_unknown_rank(records(NUMBER)), WEIGHT),
@@ -271,6 +305,10 @@ def test_more_rows_than_weights_stop_the_set():
         (
             lambda: attach_weights(tf.data.Dataset.range(3), WEIGHT),
             r"\(x, y\)",
+        ),
+        (
+            lambda: attach_weights(records(), BY_NAME),
+            "`id` must be given",
         ),
     ],
 )

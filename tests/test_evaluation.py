@@ -59,13 +59,30 @@ def delong_variance(label, score):
     )
 
 
-def test_interval_is_delongs():
-    label, score = sample(803, 0.8)
+def unbalanced(positives, negatives):
+    label = np.repeat([1, 0], [positives, negatives])
+    return label, rng.beta(2 + label, 3)
+
+
+@pytest.mark.parametrize("positives", [400, 5, 2])
+def test_interval_is_delongs(positives):
+    label, score = unbalanced(positives, 403)
+    variance = delong_variance(label, score)
+    # Against a model that knows nothing: the interval is not cut at 0 and 1.
+    difference, (lower, upper) = auc_difference(label, [score], [0 * score])
+    assert (upper - lower) / 2 == pytest.approx(1.959964 * variance**0.5)
+    assert (upper + lower) / 2 == pytest.approx(difference)
     result = evaluate_probability(label, score)
-    reach = 1.959964 * delong_variance(label, score) ** 0.5
-    lower, upper = result.roc_auc_interval
-    assert (upper - lower) / 2 == pytest.approx(reach, rel=0.01)
-    assert (upper + lower) / 2 == pytest.approx(result.roc_auc)
+    assert result.roc_auc == pytest.approx(difference + 0.5)
+    assert result.roc_auc_interval == pytest.approx(
+        (max(lower + 0.5, 0), min(upper + 0.5, 1))
+    )
+
+
+def test_one_positive_row_is_no_error():
+    label, score = unbalanced(1, 40)
+    lower, upper = evaluate_probability(label, score).roc_auc_interval
+    assert lower < upper
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():

@@ -148,7 +148,7 @@ def evaluate_probability(
             "End the model with a sigmoid.",
         )
     auc, influence = _auc_and_influence(label, predicted)
-    lower, upper = _interval(auc, _variance(influence, groups))
+    lower, upper = _interval(auc, _variance(influence, label, groups))
     return Evaluation(
         rows=len(label),
         positive_share=float(label.mean()),
@@ -215,7 +215,7 @@ def auc_difference(
     ]
     differences = np.array([a[0] - b[0] for a, b in pairs])
     influence = np.mean([a[1] - b[1] for a, b in pairs], axis=0)
-    variance = _variance(influence, groups)
+    variance = _variance(influence, label, groups)
     if len(differences) > 1:
         variance += float(differences.var(ddof=1)) / len(differences)
     mean = float(differences.mean())
@@ -289,10 +289,17 @@ def _auc_and_influence(label: Array, score: Array) -> tuple[float, Array]:
     return auc, influence
 
 
-def _variance(influence: Array, group: Array) -> float:
-    total = np.bincount(group, weights=influence)
-    correction = len(total) / max(len(total) - 1, 1)
-    return float(correction * np.square(total).sum())
+def _variance(influence: Array, label: Array, group: Array) -> float:
+    """The variance of the AUC, for which each class is a sample of its own."""
+    total = np.zeros(group.max() + 1)
+    for value in (0, 1):
+        of_class = label == value
+        groups = len(np.unique(group[of_class]))
+        correction = (groups / max(groups - 1, 1)) ** 0.5
+        total += correction * np.bincount(
+            group[of_class], influence[of_class], len(total)
+        )
+    return float(np.square(total).sum())
 
 
 def _interval(value: float, variance: float) -> tuple[float, float]:

@@ -28,14 +28,14 @@ def align_weights(sample_weight: WeightTable, ids: ArrayLike) -> Array:
             frame with the columns `id` and `sample_weight`, or the Parquet
             file of one, as `tfimportance score` writes it. Ids that are not
             asked for are passed over.
-        ids: `(num_samples,)` of str or integers, repeats allowed.
+        ids: `(num_samples,)` of str, bytes or integers, repeats allowed.
 
     Raises:
-        InputError: An id has no weight, or has two, or a weight is negative
-            or not finite.
+        InputError: An id has no weight, or has two, or is a float, or a
+            weight is negative or not finite.
     """
     table = weight_table(sample_weight)
-    asked = pd.Index(np.asarray(ids))
+    asked = pd.Index(_keys(ids))
     place = table.index.get_indexer(asked)
     missing = asked[place < 0]
     if len(missing):
@@ -72,8 +72,30 @@ def weight_table(sample_weight: WeightTable) -> pd.Series:
             "`sample_weight` must have one weight for an id.",
             f"{len(twice)} repeated ids, the first {twice[0]!r}",
         )
+    kind_of("sample_weight", table.index.to_numpy())
     check_weights("sample_weight", table.to_numpy())
     return table
+
+
+def kind_of(name: str, ids: Array) -> str:
+    """Returns what ids are; raises for those that rounding may change."""
+    kind = pd.api.types.infer_dtype(ids, skipna=False)
+    known = ("string", "integer", "empty")
+    if kind in (known if name == "sample_weight" else (*known, "bytes")):
+        return kind
+    raise fail(
+        f"`{name}` must hold ids that are str or integers.",
+        f"ids of type {kind}",
+        "A column of integers with a gap is one of floats: read it as text.",
+    )
+
+
+def _keys(ids: ArrayLike) -> Array:
+    """Returns `(rows,)` ids as a table has them: TensorFlow's are bytes."""
+    keys = np.asarray(ids).reshape(-1)
+    if kind_of("ids", keys) == "bytes":
+        return np.array([key.decode() for key in keys.tolist()], object)
+    return keys
 
 
 def check_weights(name: str, weight: Array) -> None:

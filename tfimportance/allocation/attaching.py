@@ -1,6 +1,7 @@
 """Weights attached to a data set, batch by batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
@@ -14,6 +15,7 @@ from tfimportance.allocation.alignment import (
     WeightTable,
     align_weights,
     check_weights,
+    kind_of,
     weight_table,
 )
 
@@ -66,7 +68,7 @@ def attach_weights(
     """
     taker = None if id is None else _Taker(id, keep_id)
     table: Any = sample_weight
-    table = _checked(table) if taker is None else _by_key(table)
+    table = _checked(table) if taker is None else weight_table(table)
     if isinstance(data, keras.utils.PyDataset):
         return _Weighted(data, table, taker)
     if isinstance(data, tf.data.Dataset):
@@ -102,7 +104,7 @@ class _Taker:
 
 def _by_id(data: tf.data.Dataset, table: Any, taker: _Taker) -> tf.data.Dataset:
     keys = table.index.to_numpy()
-    is_text = _kind("sample_weight", keys) == "string"
+    is_text = kind_of("sample_weight", keys) == "string"
     kind = tf.string if is_text else tf.int64
     lookup = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
@@ -141,15 +143,18 @@ def _by_position(data: tf.data.Dataset, weight: Array) -> tf.data.Dataset:
     def attach(start: Any, *element: Any) -> Any:
         # scan hands over an element that is a tuple as one argument.
         x, y, given = _unpack(element[0] if len(element) == 1 else element)
-        if not _has_rows("labels", y):
-            return start + 1, (x, y, _times(weights[start], given))
-        stop = start + tf.shape(y, tf.int64)[0]
+        has_rows = _has_rows("labels", y)
+        stop = start + (tf.shape(y, tf.int64)[0] if has_rows else 1)
         check = tf.debugging.Assert(
             stop <= len(weight),
             ["more rows in the set than in sample_weight:", len(weight)],
         )
         with tf.control_dependencies([check]):
-            return stop, (x, y, _times(weights[start:stop], given))
+            part = weights[start:stop] if has_rows else weights[start]
+        # A row whose label has shape (1,) looks like a batch of one: with its
+        # shape known, the weights of a batch of such rows are not (batch, ?).
+        part = tf.ensure_shape(part, y.shape[:1])
+        return stop, (x, y, _times(part, given))
 
     as_it_is = tf.autograph.experimental.do_not_convert(attach)
     return data.scan(tf.constant(0, tf.int64), as_it_is)
@@ -180,7 +185,7 @@ class _Weighted(keras.utils.PyDataset):
             weight = self._slice(index, len(y))
         else:
             ids, x = self.taker(x, y)
-            weight = align_weights(self.table, _keys(ids))
+            weight = align_weights(self.table, ids)
         return x, y, _times(weight, given)
 
     def _slice(self, index: int, count: int) -> Array:
@@ -212,32 +217,6 @@ class _Weighted(keras.utils.PyDataset):
         self.data.on_epoch_end()
 
 
-def _by_key(table: WeightTable) -> Any:
-    weights = weight_table(table)
-    _kind("sample_weight", weights.index.to_numpy())
-    return weights
-
-
-def _keys(ids: Any) -> Array:
-    """Returns `(rows,)` ids as a table has them: TensorFlow's are bytes."""
-    keys = np.asarray(ids).reshape(-1)
-    if _kind("data", keys) == "bytes":
-        return np.array([key.decode() for key in keys.tolist()], object)
-    return keys
-
-
-def _kind(name: str, keys: Array) -> str:
-    """Returns what ids are; raises for those that rounding may change."""
-    kind = pd.api.types.infer_dtype(keys, skipna=False)
-    known = ("string", "integer", "empty")
-    if kind in (known if name == "sample_weight" else (*known, "bytes")):
-        return kind
-    raise fail(
-        f"`{name}` must have ids that are str or integers.",
-        f"ids of type {kind}",
-    )
-
-
 def _has_rows(name: str, tensor: Any) -> bool:
     """Whether it is a batch and not one row."""
     if tensor.shape.rank is None:
@@ -267,7 +246,13 @@ def _times(weight: Any, given: Any) -> Any:
     return weight * np.reshape(given, weight.shape)
 
 
-def _checked(sample_weight: ArrayLike) -> Array:
+def _checked(sample_weight: Any) -> Array:
+    if isinstance(sample_weight, (Mapping, str, Path, pd.DataFrame)):
+        raise fail(
+            "`id` must be given with `sample_weight` by id.",
+            f"sample_weight of type {type(sample_weight).__name__}",
+            "Name the feature that holds the ids.",
+        )
     weight = np.asarray(sample_weight, np.float32)
     check_length("sample_weight", weight, weight.size, "data")
     check_weights("sample_weight", weight)
