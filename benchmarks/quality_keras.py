@@ -99,7 +99,7 @@ def main() -> None:
         print(f"AUC after the {epoch} epoch, {arguments.seeds} seeds\n")
         aucs = table.pivot(
             index="seed", columns=["name", "noise", "method"], values=epoch
-        )
+        ).sort_index(axis=1)
         show(["method", *(f"{name}, {noise:.0%}" for name, noise in COLUMNS)])
         base = [f"{aucs[column].uniform.mean():.3f}" for column in COLUMNS]
         show(["uniform: AUC", *base], rule=False)

@@ -110,6 +110,13 @@ def test_chance_decides_where_weights_tie():
     assert set(range(40, 50)) <= first & other
 
 
+def test_a_class_may_go_where_the_mix_need_not_stay():
+    weight = WEIGHT * LABEL
+    for each in (TopK(0.5, per_label=False), Curriculum(per_label=False)):
+        rows = each.plan(epoch_of(weight=weight)).rows
+        assert set(LABEL[rows]) == {1}
+
+
 def test_rows_of_weight_zero_never_come():
     weight = np.where(np.arange(N) % 3 == 0, 0, WEIGHT)
     some = set(np.flatnonzero(weight))
@@ -357,6 +364,23 @@ def test_target_rows_alone_are_no_breach_of_the_floor():
         (lambda: TopK(0.5).plan(epoch_of(weight=None)), "sample_weight=None"),
         (lambda: Repeat().plan(epoch_of(weight=None)), "sample_weight=None"),
         (lambda: Curriculum().plan(epoch_of(weight=None)), "sample_weight"),
+        *(
+            (
+                lambda each=each: each.plan(epoch_of(weight=WEIGHT * LABEL)),
+                "label 0.*per_label=False",
+            )
+            for each in (TopK(0.5), Curriculum())
+        ),
+        (
+            lambda: Curriculum().plan(epoch_of(weight=0 * WEIGHT)),
+            "label 0.*zeros",
+        ),
+        (
+            lambda: Curriculum(per_label=False).plan(
+                epoch_of(weight=0 * WEIGHT)
+            ),
+            "somewhere among the rows",
+        ),
         (
             lambda: Repeat().plan(epoch_of(weight=WEIGHT * LABEL)),
             "label 0.*per_label=False",

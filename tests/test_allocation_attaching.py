@@ -37,9 +37,9 @@ def test_ids_as_tensorflow_has_them():
 def test_ids_that_a_gap_made_floats_are_refused():
     large = 2**53 + 1
     ids = np.array([large], float)  # 2**53, another id
-    with pytest.raises(InputError, match="`ids`.*str or integers.*floating"):
+    with pytest.raises(InputError, match=r"`ids`.*str or integers.*floating"):
         align_weights({large: 0.5, large - 1: 9.0}, ids)
-    with pytest.raises(InputError, match="`sample_weight`.*floating"):
+    with pytest.raises(InputError, match=r"`sample_weight`.*floating"):
         align_weights({1.0: 0.5}, [1])
 
 

@@ -259,6 +259,20 @@ def test_uniform_weights_must_be_there():
         compare(PARTS, {"oracle": ORACLE}, **SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parts": {"train": TRAIN, "test": CLEAN}}, "train, validation and"),
+        ({"seeds": ()}, r"seeds=\(\)"),
+        ({"strategies": {"uniform": None, "x": "repeat"}}, "x='repeat'"),
+    ],
+)
+def test_what_cannot_be_compared_is_named_before_training(change, message):
+    arguments = {"parts": PARTS, "strategies": {"uniform": None}, **change}
+    with pytest.raises(InputError, match=message):
+        compare(**arguments)
+
+
 def test_a_recipe_says_on_which_rows_to_train():
     """Here the target's labels are the opposite of the pool's."""
     target = Part(TRAIN.features, 1 - CLEAN.label)

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
@@ -26,6 +27,9 @@ def logistic(learning_rate=0.3):
     )
     model.compile(keras.optimizers.SGD(learning_rate), "binary_crossentropy")
     return model
+
+
+SET = tf.data.Dataset.from_tensor_slices((X, Y))
 
 
 def hand_step(weight, learning_rate=0.3):
@@ -385,6 +389,17 @@ def test_tensorboard_of_a_uniform_run(tmp_path):
         ({"features": X.tolist()}, "np.asarray"),
         ({"features": (X, X[1:])}, r"\(236,\)"),
         ({"seed": -1}, "seed=-1"),
+        ({"features": X[:0], "labels": Y[:0]}, "at least one row"),
+        *(
+            ({"features": data, "labels": None}, message)
+            for data, message in (
+                (SET.repeat().batch(9), "for ever.*take"),
+                (SET.take(0).batch(9), "empty set"),
+                (SET, "batches.*batch"),
+                (SET.map(lambda x, y: x).batch(9), r"\(x, y\)"),
+            )
+        ),
+        ({"features": np.array([[None]] * 237)}, "Fill what"),
         (
             {"features": tf.data.Dataset.from_tensors((X, Y))},
             "`labels` and `sample_weight` must be left out",
@@ -403,6 +418,47 @@ def test_bad_sets_and_validation_are_named(change, message):
     arguments = {"features": X, "labels": Y, **change}
     with pytest.raises(InputError, match=message):
         fit(logistic(), **arguments)
+
+
+@pytest.mark.parametrize("kind", ["Float32", object])
+def test_numbers_of_nullable_and_object_columns_are_numbers(kind):
+    weights = []
+    for features in (X, pd.DataFrame(X).astype(kind)):
+        model = logistic()
+        fit(model, features, pd.Series(Y).astype(kind), epochs=1, seed=0)
+        weights.append(model.get_weights()[0])
+    assert weights[0] == pytest.approx(weights[1])
+
+
+class Diverging(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.optimizer.learning_rate = float("nan")
+
+
+def test_a_model_that_diverges_is_stopped_at_its_best():
+    model = logistic()
+    arguments = {"epochs": 9, "validation": (X, Y), "seed": 0}
+    with pytest.warns(UserWarning, match="after epoch 3.*learning rate"):
+        result = fit(model, X, Y, callbacks=[Diverging(2)], **arguments)
+    auc = result.history["target_auc"]
+    assert len(auc) == 3
+    assert np.isnan(auc[2])
+    assert result.target_auc == max(auc[:2]) == auc[result.best_epoch - 1]
+    probability = model.predict(X, verbose=0)
+    assert roc_auc_score(Y, probability) == pytest.approx(result.target_auc)
+
+
+def test_a_model_that_never_was_finite_is_named():
+    with (
+        pytest.warns(UserWarning, match="after epoch 1"),
+        pytest.raises(InputError, match=r"finite probabilities.*learning rate"),
+    ):
+        fit(logistic(), X, Y, callbacks=[Diverging(0)], validation=(X, Y))
 
 
 def test_averaged_weights_are_not_given_up_for_the_best_epoch():

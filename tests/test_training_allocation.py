@@ -287,6 +287,57 @@ def test_gradients_of_an_embedding_are_steered_too():
     assert moved == pytest.approx(expected, rel=1e-4)
 
 
+class Penalised(keras.Model):
+    """Has a loss of its own, in Keras' older form, and a metric before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1, "sigmoid")
+        self.seen = keras.metrics.Mean("seen")
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    @property
+    def metrics(self):
+        return [self.seen, *super().metrics]
+
+    def compute_loss(self, x, y, y_pred, sample_weight):
+        loss = super().compute_loss(x, y, y_pred, sample_weight)
+        return loss + 0.01 * tf.reduce_sum(self.dense.kernel**2)
+
+
+def test_a_model_with_its_own_loss_and_metrics_steps_as_keras_does():
+    results = []
+    for choice in ("weight", "learning_rate"):
+        keras.utils.set_random_seed(3)
+        model = Penalised()
+        model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
+        arguments = {"allocation": choice, "epochs": 3, "batch_size": 16}
+        result = fit(model, X, Y, sample_weight=np.ones(N), seed=4, **arguments)
+        results.append((result.history, model.dense.get_weights()))
+    (history, weights), (ours, our_weights) = results
+    assert ours["loss"] == pytest.approx(history["loss"], rel=1e-5)
+    assert min(ours["loss"]) > 0.1
+    for one, other in zip(our_weights, weights, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_small_equal_weights_do_not_hold_a_penalty():
+    """The gradient of the data and of the penalty nearly cancel."""
+    dense = keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.5))
+    model = keras.Sequential([keras.Input((1,)), dense])
+    model.compile(keras_adam(), "mse")
+    model.set_weights([np.ones((1, 1)), np.zeros(1)])
+    x, y = np.ones((1, 1), np.float32), np.array([0])
+    fit(model, x, y, sample_weight=[0.1], allocation="learning_rate", epochs=1)
+    data, penalty = 2.0, 1.0  # (1 * w - 0)^2 and 0.5 * w^2 at w = 1
+    given, even = 0.1 * data + penalty, data + penalty
+    assert model.get_weights()[0][0, 0] == pytest.approx(
+        1 - RATE * given / (even + EPSILON / np.sqrt(1 - B2)), abs=1e-6
+    )
+
+
 def test_metrics_and_loss_are_as_without_step_sizes():
     results = []
     for choice in ("weight", "learning_rate"):
@@ -466,6 +517,52 @@ class Shrinking:
 def test_epochs_of_different_size_are_refused():
     with pytest.raises(InputError, match=r"59 rows.*60"):
         fit(logistic(SGD(0.1)), X, Y, allocation=Shrinking(), epochs=2)
+
+
+class Own:
+    """Plans what it is told for each epoch."""
+
+    def __init__(self, *plans):
+        self.plans = plans
+
+    def plan(self, epoch):
+        return replace(epoch, **self.plans[epoch.number])
+
+
+@pytest.mark.parametrize(
+    ("plans", "message"),
+    [
+        ([{"rows": np.arange(N + 1)}], f"from 0 to {N - 1}.*Own"),
+        ([{"rows": np.array([-1])}], f"from 0 to {N - 1}"),
+        ([{"rows": np.array([0.0])}], "float64"),
+        ([{"rows": np.arange(0)}], r"one or more rows.*\(0,\)"),
+        ([{"row_weight": np.ones(N - 1)}], "row_weight"),
+        ([{"row_weight": np.ones(N)}, {}], "every epoch or for none"),
+    ],
+)
+def test_an_allocation_that_plans_what_cannot_be_is_named(plans, message):
+    with pytest.raises(InputError, match=message):
+        fit(logistic(SGD(0.1)), X, Y, allocation=Own(*plans), epochs=2)
+
+
+def test_a_list_of_rows_is_a_plan():
+    rows, by_hand = [3, 5, 5], np.array([3, 5, 5])
+    weights = []
+    for each in (rows, by_hand):
+        model = logistic(SGD(0.1))
+        fit(model, X, Y, allocation=Own({"rows": each}), epochs=1, seed=0)
+        weights.append(model.get_weights()[0])
+    assert np.array_equal(*weights)
+    assert weights[0].any()
+
+
+def test_rows_that_come_to_have_weight_are_refused_with_a_mend():
+    encoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    callbacks = [RefreshImportance(encoder, X[:9], Y[:9])]
+    arguments = {"allocation": "curriculum", "callbacks": callbacks}
+    weight = np.where(np.arange(N) % 3, 1.0, 0.0)
+    with pytest.raises(InputError, match="give all a positive weight"):
+        fit(logistic(SGD(0.1)), X, Y, sample_weight=weight, **arguments)
 
 
 def test_a_selection_without_weights_is_refused_before_training():

@@ -10,7 +10,12 @@ attaching.py  weights attached to tf.data and Keras sets
 
 from tfimportance.allocation.alignment import align_weights, check_weights
 from tfimportance.allocation.attaching import attach_weights
-from tfimportance.allocation.epochs import Allocation, Combination, Epoch
+from tfimportance.allocation.epochs import (
+    Allocation,
+    Combination,
+    Epoch,
+    check_plan,
+)
 from tfimportance.allocation.selection import Curriculum, TopK
 from tfimportance.allocation.spending import LearningRate, Repeat, Weight
 from tfimportance.allocation.words import (
@@ -31,6 +36,7 @@ __all__ = [
     "align_weights",
     "allocation_of",
     "attach_weights",
+    "check_plan",
     "check_weights",
     "describe",
     "sets_step_size",

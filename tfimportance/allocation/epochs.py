@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tfimportance._checks import Array, fail
+from tfimportance._checks import Array, InputError, check_length, fail
 
 # With fewer effective rows a weighted mean varies ten times as much as the
 # plain mean of all rows.
@@ -47,11 +47,24 @@ class Epoch:
             )
         return self.sample_weight
 
-    def without_zeros(self) -> "Epoch":
-        """Returns the epoch without rows of weight zero."""
+    def without_zeros(self, per_label: bool) -> "Epoch":
+        """Returns the epoch without rows of weight zero.
+
+        Raises:
+            InputError: No row is left or, with `per_label`, none of a class.
+        """
         if self.sample_weight is None:
             return self
-        return replace(self, rows=self.rows[self.sample_weight[self.rows] > 0])
+        rows = self.rows[self.sample_weight[self.rows] > 0]
+        left = replace(self, rows=rows)
+        if per_label and len(rows) < len(self.rows):
+            classes = {value for _, value in left.parts(per_label)}
+            for places, value in self.parts(per_label):
+                if value not in classes:
+                    raise no_weight(len(places), value)
+        if not len(rows):
+            raise no_weight(len(self.rows))
+        return left
 
     @property
     def floor_rows(self) -> int:
@@ -79,6 +92,33 @@ class Allocation(Protocol):
         Every epoch must have as many rows as the first: Keras counts the
         steps of an epoch once.
         """
+
+
+def check_plan(epoch: Epoch, by: Allocation) -> Epoch:
+    """Returns what an allocation planned; raises if it cannot be trained."""
+    rows, weight = np.asarray(epoch.rows), epoch.row_weight
+    is_numbers = rows.ndim == 1 and rows.dtype.kind in "iu" and rows.size > 0
+    if not is_numbers or rows.min() < 0 or rows.max() >= len(epoch.label):
+        raise fail(
+            "`allocation` must plan one or more rows, by their numbers from 0 "
+            f"to {len(epoch.label) - 1}.",
+            f"rows of type {rows.dtype} and shape {rows.shape} from "
+            f"{type(by).__name__}",
+        )
+    if weight is not None:
+        weight = np.asarray(weight, np.float64)
+        check_length("allocation's row_weight", weight, len(rows), "rows")
+    return replace(epoch, rows=rows, row_weight=weight)
+
+
+def no_weight(count: int, label: int = -1) -> InputError:
+    """Returns the error of rows, of a class or of all, without any weight."""
+    rows = "the rows" if label < 0 else f"the rows of label {label}"
+    return fail(
+        f"`sample_weight` must be positive somewhere among {rows}.",
+        f"sample_weight with {count} zeros there",
+        "Say per_label=False to let a class go." if label >= 0 else "",
+    )
 
 
 def check_floor(floor: object) -> None:

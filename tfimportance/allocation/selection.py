@@ -22,9 +22,9 @@ class TopK:
     """Only the most important rows come, all with the same weight.
 
     Each class, and each group where `groups` are given, keeps its share of
-    the rows, rounded so that the total is right: where two have the same
-    remainder, the more important next row decides. Where rows tie, chance
-    does, anew in each epoch.
+    the rows of positive weight, rounded so that the total is right: where two
+    have the same remainder, the more important next row decides. Where rows
+    tie, chance does, anew in each epoch.
 
     An epoch has only the rows that are left, so it is shorter.
 
@@ -63,7 +63,7 @@ class TopK:
     def plan(self, epoch: Epoch) -> Epoch:
         """Returns the most important rows."""
         weight = epoch.given_weight
-        rows = epoch.without_zeros().rows
+        rows = epoch.without_zeros(self.per_label).rows
         keep = self._number(len(rows), epoch.floor_rows)
         # By weight, ties by chance; then, in that order, by stratum.
         chance = epoch.generator.permutation(len(rows))
@@ -128,7 +128,8 @@ class Curriculum:
         root:    sqrt(start^2 + (1 - start^2) * t)
         step:    start
 
-    and from epoch `until` on all rows: uniform training. An epoch always has
+    and from epoch `until` on all rows: uniform training. Rows of weight zero
+    never come. An epoch always has
     as many rows: those that are open come equally often, as far as that
     divides, so that a comparison of equal epochs is one of equal steps.
 
@@ -189,7 +190,7 @@ class Curriculum:
 
     def plan(self, epoch: Epoch) -> Epoch:
         """Returns the open rows, repeated to as many as there are."""
-        epoch = epoch.without_zeros()
+        epoch = epoch.without_zeros(self.per_label)
         score = self._score(epoch)
         chosen = []
         for places, _ in epoch.parts(self.per_label):

@@ -5,8 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tfimportance._checks import Array, fail
-from tfimportance.allocation.epochs import FLOOR, Epoch, check_floor
+from tfimportance._checks import Array
+from tfimportance.allocation.epochs import (
+    FLOOR,
+    Epoch,
+    check_floor,
+    no_weight,
+)
 from tfimportance.weighting import effective_sample_size, raise_effective_size
 
 
@@ -80,11 +85,12 @@ class LearningRate(Weight):
 
     One bound keeps this safe. Of Adam's own gradients each is at most
     `sqrt(v / (1 - b2))`, since `v` contains it; the weighted gradient is held
-    elementwise within the batch's largest weight times that. Without it the
+    elementwise within the batch's largest weight (at least 1) times that.
+    Without it the
     first steps, whose `v` is the square of one gradient that may be near zero
-    by chance, would be unbounded. With equal weights it never acts, and after
-    some steps hardly ever. In it no weight counts for more than 1,000, which
-    is as far as float32 goes.
+    by chance, would be unbounded. With equal weights it never acts on the
+    gradient of the data, and after some steps hardly ever. In it no weight
+    counts for more than 1,000, which is as far as float32 goes.
 
     It costs a second backward pass. For a model with Keras' own `train_step`,
     compiled with SGD, RMSprop, Adam, AdamW or Nadam, without gradient clipping
@@ -181,9 +187,4 @@ def _mean(weight: Array, label: int = -1) -> float:
     mean = float(weight.mean())
     if mean > 0:
         return mean
-    rows = "the rows" if label < 0 else f"the rows of label {label}"
-    raise fail(
-        f"`sample_weight` must be positive somewhere among {rows}.",
-        f"sample_weight with {len(weight)} zeros there",
-        "Say per_label=False to let a class go." if label >= 0 else "",
-    )
+    raise no_weight(len(weight), label)

@@ -48,6 +48,21 @@ def compare(
             f"strategies {', '.join(strategies) or 'none'}",
             "Add uniform=None.",
         )
+    absent = {"train", "validation", "test"} - parts.keys()
+    if absent:
+        raise fail(
+            "`parts` must hold train, validation and test.",
+            f"parts {', '.join(parts) or 'none'}",
+        )
+    if not len(seeds):
+        raise fail("`seeds` must hold at least one seed.", "seeds=()")
+    for name, made in strategies.items():
+        if isinstance(made, str):
+            raise fail(
+                "`strategies` must hold recipes, sample weights or None.",
+                f"{name}={made!r}",
+                "Take Recipe(weights, allocation), or strategies.recipe.",
+            )
     trained: dict[str, list[Trained]] = {name: [] for name in strategies}
     jobs = [(seed, name) for seed in seeds for name in strategies]
     for seed, name in tqdm(jobs, "training", unit="model", disable=None):

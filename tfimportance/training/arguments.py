@@ -74,6 +74,8 @@ def batches_of(
     if labels is None:
         raise fail("`labels` must be given with arrays.", "labels=None")
     label = np.asarray(labels)
+    if not label.size:
+        raise fail("`labels` must have at least one row.", "0 rows")
     for part in keras.tree.flatten(features):
         check_length("labels", label, _num_rows(part), "features")
     check_binary("labels", label)
@@ -105,12 +107,43 @@ def _check_set(
             f"allocation={allocation!r}",
             "Give arrays instead.",
         )
+    _check_elements(data)
     if allocation != type(allocation)():
         raise fail(
             "`allocation` must be without settings where `features` is a data "
             "set, whose weights are used as they come.",
             f"allocation={allocation!r}",
             "Give arrays instead.",
+        )
+
+
+def _check_elements(data: Any) -> None:
+    """Raises where no epoch of batches with labels could come of a set."""
+    if isinstance(data, keras.utils.PyDataset):
+        if data.num_batches is None:
+            raise fail(
+                "`features` must be a set of known length.",
+                "a PyDataset with num_batches=None",
+            )
+        return
+    count = int(data.cardinality())
+    if count in (0, tf.data.INFINITE_CARDINALITY):
+        raise fail(
+            "`features` must be a set that has batches, and an end.",
+            "an empty set" if count == 0 else "a set that repeats for ever",
+            "Say take(n), or leave repeat() out." if count else "",
+        )
+    spec = data.element_spec
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise fail(
+            "`features` must be a set of (x, y) or (x, y, sample_weight).",
+            f"elements {spec}",
+        )
+    if any(getattr(x, "shape", None) == () for x in keras.tree.flatten(spec)):
+        raise fail(
+            "`features` must be a set of batches.",
+            f"elements {spec}",
+            "Say batch(256).",
         )
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from tfimportance._checks import Array, fail
-from tfimportance.allocation import Allocation, Epoch, Weight
+from tfimportance.allocation import Allocation, Epoch, Weight, check_plan
 from tfimportance.weighting import effective_sample_size
 
 
@@ -66,13 +67,18 @@ class RowBatches:
         Raises:
             InputError: It has not as many rows as the first.
         """
-        count = len(self._planned.rows)
-        self._planned = self._plan(epoch)
-        if len(self._planned.rows) != count:
+        before, self._planned = self._planned, self._plan(epoch)
+        count, expected = len(self._planned.rows), len(before.rows)
+        if count != expected:
             raise fail(
                 "`allocation` must plan as many rows for every epoch.",
-                f"{len(self._planned.rows)} rows for epoch {epoch}, "
-                f"{count} before",
+                f"{count} rows for epoch {epoch}, {expected} before",
+                "Rows of weight zero may not come: give all a positive weight.",
+            )
+        if (self._planned.row_weight is None) != (before.row_weight is None):
+            raise fail(
+                "`allocation` must plan weights for every epoch or for none.",
+                f"an epoch {epoch} that differs from the first",
             )
         for shown, each in zip(self._shown, self._shuffled(), strict=True):
             shown.assign(each)
@@ -127,7 +133,7 @@ class RowBatches:
             None if weight is None else np.asarray(weight, np.float64),
             rows=np.arange(len(self)),
         )
-        return self.allocation.plan(epoch)
+        return check_plan(self.allocation.plan(epoch), self.allocation)
 
     def _batch(self, begin: Any, size: Any) -> Any:
         rows, *weight = (tf.slice(each, begin, size) for each in self._shown)
@@ -192,7 +198,7 @@ def as_tensors(structure: Any) -> Any:
         with tf.device("CPU"):
             tensor = leaf
             if not tf.is_tensor(leaf):
-                tensor = tf.convert_to_tensor(np.asarray(leaf))
+                tensor = tf.convert_to_tensor(_plain(leaf))
             if tensor.dtype.is_floating:
                 tensor = tf.cast(tensor, keras.config.floatx())
         return tensor
@@ -201,6 +207,23 @@ def as_tensors(structure: Any) -> Any:
     return keras.tree.map_structure(
         convert, keras.tree.lists_to_tuples(structure)
     )
+
+
+def _plain(leaf: Any) -> Array:
+    """Returns an array of a type that TensorFlow has; objects as numbers."""
+    array = np.asarray(leaf)
+    is_text = all(isinstance(each, (str, bytes)) for each in array.flat[:1])
+    if array.dtype != object or is_text:
+        return array
+    values = array.ravel() if array.ndim else [None]  # not of a sparse matrix
+    numbers = np.asarray(pd.to_numeric(values, errors="coerce"))
+    if np.isnan(numbers).any():
+        raise fail(
+            "`features` must be arrays of numbers or of strings.",
+            f"a {type(leaf).__name__} of type {array.dtype} with other values",
+            "Fill what is missing, and make sparse matrices dense.",
+        )
+    return numbers.reshape(array.shape).astype(keras.config.floatx())
 
 
 def fingerprint(structure: Any) -> str:

@@ -1,5 +1,6 @@
 """What looks on while a model trains."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,26 @@ class TargetAUC(keras.callbacks.Callback):
         probability = predict_probability(
             self.model, self.features, batch_size=self.batch_size
         )
-        logs[MONITOR] = roc_auc(self.labels, probability)
+        if not np.isfinite(probability).all():
+            warnings.warn(
+                f"The model gave NaN or infinite values after epoch {epoch + 1}"
+                ": the training stops. Lower the learning rate.",
+                stacklevel=2,
+            )
+            self.model.stop_training = True
+            logs[MONITOR] = float("nan")
+        else:
+            logs |= self._measured(probability)
+
+    def _measured(self, probability: Array) -> dict[str, float]:
+        logs = {MONITOR: roc_auc(self.labels, probability)}
         if self.sample_weight is not None:
             logs["target_weighted_auc"] = float(
                 roc_auc_score(
                     self.labels, probability, sample_weight=self.sample_weight
                 )
             )
+        return logs
 
 
 class BestEpoch(keras.callbacks.EarlyStopping):

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfimportance._checks import fail
 from tfimportance.allocation import (
     Allocation,
     allocation_of,
@@ -68,7 +69,7 @@ def fit(
     After every epoch the exact ROC AUC on the validation rows is computed
     (never weighted: these rows are the traffic that counts). The training
     stops after `patience` epochs without a better one, and the weights of the
-    best epoch are restored.
+    best epoch are restored. A model that gives NaN is stopped, with a warning.
 
     Keras divides the weighted loss of a batch by the batch size, not by the
     sum of the weights, so weights of mean 1 keep the learning rate as it was:
@@ -103,16 +104,19 @@ def fit(
         epochs: The most epochs.
         batch_size: Rows per step; a set brings its own.
         patience: Epochs to wait for a better AUC.
-        seed: Seeds Keras' global generators, for dropout, and the shuffling,
-            which is a function of the seed and the number of the epoch. None
-            leaves the generators alone.
+        seed: Seeds Keras' global generators and the shuffling, which is a
+            function of the seed and the number of the epoch. Layers that were
+            made before, such as the dropout of a model, keep theirs: call
+            `keras.utils.set_random_seed` before you make the model, too. None
+            shuffles by Python's `random`.
         callbacks: Further Keras callbacks; they see `target_auc` in `logs`.
         checkpoint: A folder. After every epoch the state of the run is put
             there; the same call after a crash goes on from it and gives what
             the unbroken run would have given. It needs a `seed`. Data, model,
             optimizer, loss and settings must be as they were, but for
-            `epochs`. The state of `callbacks` and of a set without `set_epoch`
-            is not in it.
+            `epochs`. The state of `callbacks`, of a set without `set_epoch` and
+            of generators outside the model's layers (`tf.random`) is not in
+            it.
         tensorboard: A folder for TensorBoard's event files: the history, the
             effective sample size and a histogram of the sample weights.
 
@@ -166,7 +170,13 @@ def _result(history: dict[str, list[float]]) -> FitResult:
         epochs = max(map(len, history.values()))
         return FitResult(history, epochs, float("nan"))
     auc = history[MONITOR]
-    best = int(np.argmax(auc))
+    if np.isnan(auc).all():
+        raise fail(
+            "`model` must give finite probabilities.",
+            "NaN or infinite ones from the first epoch on",
+            "Lower the learning rate, or the largest weights.",
+        )
+    best = int(np.nanargmax(auc))
     return FitResult(history, best + 1, float(auc[best]))
 
 

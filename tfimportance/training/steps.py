@@ -99,7 +99,7 @@ def _train_step(model: keras.Model, data: Any) -> Any:
     with tf.GradientTape(persistent=True) as tape:
         prediction = model(x, training=True)
         loss, plain = (
-            model.compute_loss(x, y, prediction, each, training=True)
+            model._compute_loss(x, y, prediction, each, training=True)
             for each in (weight, None)
         )
         losses = [optimizer.scale_loss(each) for each in (loss, plain)]
@@ -122,7 +122,7 @@ def _train_step(model: keras.Model, data: Any) -> Any:
     )
     num_rows = tf.shape(keras.tree.flatten(x)[0])[0]
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    model.metrics[0].update_state(loss * replicas, sample_weight=num_rows)
+    model._loss_tracker.update_state(loss * replicas, sample_weight=num_rows)
     return model.compute_metrics(x, y, prediction, sample_weight=weight)
 
 
@@ -141,10 +141,10 @@ def _steer(
         even: The unweighted ones.
         moments: The second moment of each variable.
         largest: The largest weight of this replica's rows, float32; one
-            above 1,000 bounds as 1,000 does.
+            below 1 bounds as 1 does, one above 1,000 as 1,000.
     """
     decay = _decay(_inner(optimizer))
-    largest = tf.minimum(largest, _LARGEST)
+    largest = tf.clip_by_value(largest, 1.0, _LARGEST)
     scale = optimizer.scale_loss(tf.ones(()))
     given, even, largest = _of_all_replicas(given, even, largest)
     finite = tf.reduce_all(
@@ -152,15 +152,16 @@ def _steer(
     )
     applied, prepared = [], []
     for weighted, plain, moment in zip(given, even, moments, strict=True):
-        h, g = weighted / scale, plain / scale
+        by = tf.cast(scale, weighted.dtype)
+        h, g = weighted / by, plain / by
         goal = decay * moment + (1 - decay) * tf.square(g)
-        bound = largest * tf.sqrt(goal / (1 - decay))
+        bound = tf.cast(largest, goal.dtype) * tf.sqrt(goal / (1 - decay))
         h = tf.clip_by_value(h, -bound, bound)
         before = (goal - (1 - decay) * tf.square(h)) / decay
         # A step that mixed precision skips must leave the moments alone,
         # and the optimizer see why it is to be skipped.
         prepared.append(tf.where(finite, before, moment))
-        applied.append(tf.where(finite, h * scale, weighted + plain))
+        applied.append(tf.where(finite, h * by, weighted + plain))
     context = tf.distribute.get_replica_context()
     context.merge_call(_assign, args=(moments, prepared))
     # The optimizer adds up what the replicas give it.
