@@ -154,10 +154,8 @@ def guarded(
     """Returns our fits where the validation rows show a gain, else uniform."""
     kept = {}
     for c, fit in ours.items():
-        gain, (lower, _) = auc_difference(
-            task.validation[1], [fit[0]], [base[c][0]]
-        )
-        kept[c] = fit if gain > (gain - lower) / 1.96 else base[c]
+        gain = auc_difference(task.validation[1], [fit[0]], [base[c][0]])
+        kept[c] = fit if gain.mean > gain.error else base[c]
     return kept
 
 

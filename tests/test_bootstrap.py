@@ -30,7 +30,7 @@ def test_a_class_that_was_not_drawn_has_no_auc():
 
 def test_agrees_with_delong_for_one_seed_and_independent_rows():
     resampled = bootstrap_difference(LABEL, OURS[:1], THEIRS[:1])
-    _, analytic = auc_difference(LABEL, OURS[:1], THEIRS[:1])
+    analytic = auc_difference(LABEL, OURS[:1], THEIRS[:1]).interval
     width = analytic[1] - analytic[0]
     np.testing.assert_allclose(resampled, analytic, atol=0.12 * width)
 
@@ -41,6 +41,19 @@ def test_rows_that_come_in_groups_widen_the_interval():
     grouped = bootstrap_difference(label, ours, theirs, group=copies)
     loose = bootstrap_difference(label, ours, theirs)
     assert np.ptp(grouped) / np.ptp(loose) == pytest.approx(6**0.5, rel=0.15)
+
+
+def test_the_spread_of_two_seeds_is_that_of_their_mean():
+    """The variance of the mean of d1, d2 is (d1 - d2)^2 / 4."""
+    label = np.arange(4000) % 2  # so many rows that only the seeds differ
+    base = label + rng.normal(0, 0.5, 4000)
+    one, two = base + rng.normal(0, 1, 4000), base
+    weight = np.ones((1, 4000))
+    gap = np.diff([weighted_auc(label, each, weight)[0] for each in (one, two)])
+    lower, upper = bootstrap_difference(label, [one, two], [one, one])
+    # Of two seeds drawn, a half is one of each, a quarter twice the same.
+    reach = abs(gap[0]) / 2 * 2**0.5
+    assert (upper - lower) / 2 == pytest.approx(reach, rel=0.1)
 
 
 def test_equal_seeds_give_equal_intervals():

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import roc_auc_score
 
 from tfimportance import InputError, evaluate
@@ -50,12 +51,13 @@ def test_all_figures_by_hand():
     json.dumps(result.to_dict())
 
 
-def delong_variance(label, score):
+def delong_variances(label, score):
+    """Of the positive rows and of the negative ones."""
     gap = score[label == 1][:, None] - score[label == 0][None, :]
     wins = (gap > 0) + (gap == 0) / 2
     return (
-        wins.mean(1).var(ddof=1) / wins.shape[0]
-        + wins.mean(0).var(ddof=1) / wins.shape[1]
+        wins.mean(1).var(ddof=1) / wins.shape[0],
+        wins.mean(0).var(ddof=1) / wins.shape[1],
     )
 
 
@@ -67,22 +69,78 @@ def unbalanced(positives, negatives):
 @pytest.mark.parametrize("positives", [400, 5, 2])
 def test_interval_is_delongs(positives):
     label, score = unbalanced(positives, 403)
-    variance = delong_variance(label, score)
+    first, second = delong_variances(label, score)
     # Against a model that knows nothing: the interval is not cut at 0 and 1.
-    difference, (lower, upper) = auc_difference(label, [score], [0 * score])
-    assert (upper - lower) / 2 == pytest.approx(1.959964 * variance**0.5)
-    assert (upper + lower) / 2 == pytest.approx(difference)
+    found = auc_difference(label, [score], [0 * score])
+    error = (first + second) ** 0.5
+    assert found.error == pytest.approx(error)
+    degrees = (first + second) ** 2 / (
+        first**2 / (positives - 1) + second**2 / 402
+    )
+    reach = scipy.stats.t.ppf(0.975, degrees) * error
+    assert found.interval == pytest.approx(
+        (max(found.mean - reach, -1), min(found.mean + reach, 1))
+    )
+    assert found.p_value == pytest.approx(
+        2 * scipy.stats.t.sf(abs(found.mean) / error, degrees)
+    )
+    auc = found.mean + 0.5
     result = evaluate_probability(label, score)
-    assert result.roc_auc == pytest.approx(difference + 0.5)
+    assert result.roc_auc == pytest.approx(auc)
     assert result.roc_auc_interval == pytest.approx(
-        (max(lower + 0.5, 0), min(upper + 0.5, 1))
+        (max(auc - reach, 0), min(auc + reach, 1))
     )
 
 
-def test_one_positive_row_is_no_error():
+def test_one_positive_row_says_nothing_of_others():
     label, score = unbalanced(1, 40)
-    lower, upper = evaluate_probability(label, score).roc_auc_interval
-    assert lower < upper
+    assert evaluate_probability(label, score).roc_auc_interval == (0, 1)
+    found = auc_difference(label, [score], [1 - score])
+    assert found.interval == (-1, 1)
+    assert found.p_value > 0.05
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "sizes"),
+    [
+        (5, 245, None),
+        (250, 250, [1] * 100 + [400]),
+        (250, 250, [250, 250]),
+        (250, 250, [100] * 5),
+    ],
+)
+def test_few_positives_and_few_groups_are_covered(positives, negatives, sizes):
+    """Rows of a group share a shift of their scores; the truth is 0.76."""
+    draws = np.random.default_rng(0)
+    label = np.repeat([1, 0], [positives, negatives])
+    group, hits = None, 0
+    for _ in range(200):
+        score = draws.normal(size=len(label)) + label
+        if sizes:
+            group = draws.permutation(np.repeat(range(len(sizes)), sizes))
+        probability = 1 / (1 + np.exp(-score))
+        found = evaluate_probability(label, probability, group=group)
+        lower, upper = found.roc_auc_interval
+        hits += lower < 0.7602 < upper  # Phi(1 / sqrt 2)
+    assert hits / 200 > 0.88
+
+
+def test_no_difference_is_found_as_seldom_as_it_says():
+    """Where seeds differ more than rows, three of them say little."""
+    draws = np.random.default_rng(1)
+    label = np.arange(2000) % 2
+    signal = label + draws.normal(size=2000)
+    found = 0
+    for _ in range(200):
+        ours, theirs = (
+            [
+                signal + draws.normal(0, abs(draws.normal()), 2000)
+                for _ in range(3)
+            ]
+            for _ in range(2)
+        )
+        found += auc_difference(label, ours, theirs).p_value < 0.05
+    assert found / 200 < 0.09
 
 
 def test_interval_covers_the_truth_as_often_as_it_says():
@@ -106,8 +164,8 @@ def test_repeated_rows_of_one_group_do_not_shrink_the_interval():
 def test_paired_difference_against_the_bootstrap():
     label, ours = sample(400, 1.0)
     theirs = np.clip(ours + rng.normal(0, 0.1, 400), 0, 1)
-    difference, (lower, upper) = auc_difference(label, [ours], [theirs])
-    assert difference == pytest.approx(
+    found = auc_difference(label, [ours], [theirs])
+    assert found.mean == pytest.approx(
         roc_auc_score(label, ours) - roc_auc_score(label, theirs)
     )
     draws = []
@@ -117,23 +175,23 @@ def test_paired_difference_against_the_bootstrap():
             roc_auc_score(label[rows], ours[rows])
             - roc_auc_score(label[rows], theirs[rows])
         )
-    assert (upper - lower) / (2 * 1.96) == pytest.approx(
-        np.std(draws), rel=0.15
-    )
+    assert found.error == pytest.approx(np.std(draws), rel=0.15)
 
 
 def test_seeds_that_disagree_widen_the_interval():
     label, score = sample(400, 1.0)
     noisy = [np.clip(score + rng.normal(0, s, 400), 0, 1) for s in (0, 0.5)]
-    _, (lower, upper) = auc_difference(label, noisy, [score, score])
+    found = auc_difference(label, noisy, [score, score])
     change = roc_auc_score(label, noisy[1]) - roc_auc_score(label, score)
     between_seeds = np.var([0, change], ddof=1) / 2
-    assert ((upper - lower) / (2 * 1.959964)) ** 2 > between_seeds
+    assert found.error**2 > between_seeds
+    assert found.degrees < 2  # two seeds have one degree of freedom
 
 
 def test_equal_scores_differ_by_nothing():
     label, score = sample(50, 1.0)
-    assert auc_difference(label, [score], [score]) == (0.0, (0.0, 0.0))
+    found = auc_difference(label, [score], [score])
+    assert (found.mean, found.interval, found.p_value) == (0, (0, 0), 1)
 
 
 def test_mean_over_seeds_keeps_rows():

@@ -3,7 +3,8 @@
 Every AUC is exact (rank-based, ties count half). Its standard error comes
 from the influence of each row on the AUC, which for independent rows is
 DeLong's estimate and, summed over groups, the clustered form for search data,
-where the rows of one query are not independent.
+where the rows of one query are not independent. Intervals are those of a t
+distribution: where positive rows or groups are few, they are wide.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata, t
 from sklearn.metrics import (
     average_precision_score,
     f1_score,
@@ -148,12 +149,12 @@ def evaluate_probability(
             "End the model with a sigmoid.",
         )
     auc, influence = _auc_and_influence(label, predicted)
-    lower, upper = _interval(auc, _variance(influence, label, groups))
+    spread = _spread(influence, label, groups)
     return Evaluation(
         rows=len(label),
         positive_share=float(label.mean()),
         roc_auc=auc,
-        roc_auc_interval=(max(lower, 0.0), min(upper, 1.0)),
+        roc_auc_interval=_interval(auc, *spread, least=0.0),
         pr_auc=float(average_precision_score(label, predicted)),
         f1=float(f1_score(label, predicted >= threshold)),
         threshold=float(threshold),
@@ -180,19 +181,47 @@ def mean_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(**figures, roc_auc_interval=(lower, upper))
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference in ROC AUC, and how sure one can be of it.
+
+    Attributes:
+        mean: In [-1, 1].
+        error: Its standard error, in [0, 1].
+        degrees: Of freedom of the t distribution of mean / error, at least 1:
+            few positive rows, groups or seeds leave the error itself unsure.
+    """
+
+    mean: float
+    error: float
+    degrees: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% confidence interval."""
+        return _interval(self.mean, self.error, self.degrees, least=-1.0)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that there is no difference."""
+        if not self.error:
+            return 1.0
+        return float(2 * t.sf(abs(self.mean) / self.error, self.degrees))
+
+
 def auc_difference(
     labels: ArrayLike,
     scores: Sequence[ArrayLike],
     baseline_scores: Sequence[ArrayLike],
     *,
     group: ArrayLike | None = None,
-) -> tuple[float, tuple[float, float]]:
-    """Returns the paired difference in AUC and its 95% confidence interval.
+) -> Difference:
+    """Returns the paired difference in AUC.
 
-    The difference is the mean over seeds of `AUC(scores) - AUC(baseline)`. Its
-    variance adds what other test rows (or groups) would have given, from the
-    mean influence of each row, and what other seeds would have given, the
-    variance of the per-seed differences over their number.
+    It is the mean over seeds of `AUC(scores) - AUC(baseline)`. Its variance
+    adds what other test rows (or groups) would have given, from the mean
+    influence of each row, and what other seeds would have given, the variance
+    of the per-seed differences over their number.
 
     Args:
         labels: `(num_samples,)` of 0 and 1.
@@ -204,7 +233,8 @@ def auc_difference(
         InputError: The lengths do not match or a class is missing.
 
     Source: E. DeLong, D. DeLong and D. Clarke-Pearson, Biometrics 44, 1988;
-    clusters: N. Obuchowski, Biometrics 53, 1997.
+    clusters: N. Obuchowski, Biometrics 53, 1997; degrees of freedom: F. E.
+    Satterthwaite, Biometrics Bulletin 2, 1946.
     """
     label, ours, theirs, groups = paired_scores(
         labels, scores, baseline_scores, group
@@ -215,16 +245,10 @@ def auc_difference(
     ]
     differences = np.array([a[0] - b[0] for a, b in pairs])
     influence = np.mean([a[1] - b[1] for a, b in pairs], axis=0)
-    variance = _variance(influence, label, groups)
-    if len(differences) > 1:
-        variance += float(differences.var(ddof=1)) / len(differences)
-    mean = float(differences.mean())
-    return mean, _interval(mean, variance)
-
-
-def standard_error(value: float, interval: tuple[float, float]) -> float:
-    """Returns the standard error behind an interval around a value."""
-    return (value - interval[0]) / float(norm.ppf(0.5 + CONFIDENCE / 2))
+    seeds = len(differences)
+    between = float(differences.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    spread = _spread(influence, label, groups, (between, seeds - 1))
+    return Difference(float(differences.mean()), *spread)
 
 
 def paired_scores(
@@ -289,22 +313,56 @@ def _auc_and_influence(label: Array, score: Array) -> tuple[float, Array]:
     return auc, influence
 
 
-def _variance(influence: Array, label: Array, group: Array) -> float:
-    """The variance of the AUC, for which each class is a sample of its own."""
+def _spread(
+    influence: Array,
+    label: Array,
+    group: Array,
+    more: tuple[float, float] = (0.0, 0.0),
+) -> tuple[float, float]:
+    """Returns the standard error of an AUC and its degrees of freedom.
+
+    Each class is a sample of its own. A group pulls the mean towards itself
+    by its share of the class, which the variance makes up for; as many groups
+    of equal size as (sum n)^2 / sum n^2 (Kish) say how sure it is.
+
+    Args:
+        influence: `(num_samples,)`, of sum 0 in each class.
+        label: `(num_samples,)` of 0 and 1.
+        group: `(num_samples,)` numbers from 0.
+        more: A further variance and its degrees of freedom.
+    """
     total = np.zeros(group.max() + 1)
+    seen = np.zeros(len(total), int)
+    parts = []
     for value in (0, 1):
         of_class = label == value
-        groups = len(np.unique(group[of_class]))
-        correction = (groups / max(groups - 1, 1)) ** 0.5
-        total += correction * np.bincount(
+        size = np.bincount(group[of_class], minlength=len(total))
+        share = size / size.sum()
+        if share.max() == 1:  # one row or group: nothing is known of others
+            return 1.0, 1.0
+        one = np.bincount(
             group[of_class], influence[of_class], len(total)
-        )
-    return float(np.square(total).sum())
+        ) / np.sqrt(1 - share)
+        total += one
+        seen += size > 0
+        effective = 1 / np.square(share).sum()
+        parts.append((float(np.square(one).sum()), effective - 1))
+    if seen.max() > 1:  # groups of both classes: one sample, not two
+        variance = float(np.square(total).sum())
+        parts = [(variance, min(degrees for _, degrees in parts))]
+    parts.append(more)
+    variance = sum(each for each, _ in parts)
+    unsure = sum(each**2 / degrees for each, degrees in parts if each)
+    degrees = variance**2 / unsure if unsure else 1.0
+    return min(variance**0.5, 1.0), max(degrees, 1.0)
 
 
-def _interval(value: float, variance: float) -> tuple[float, float]:
-    reach = float(norm.ppf(0.5 + CONFIDENCE / 2)) * variance**0.5
-    return value - reach, value + reach
+def _interval(
+    value: float, error: float, degrees: float, least: float
+) -> tuple[float, float]:
+    """Returns the 95% confidence interval, within `least` and 1."""
+    reach = float(t.ppf(0.5 + CONFIDENCE / 2, degrees)) * error
+    return max(value - reach, least), min(value + reach, 1.0)
 
 
 def _calibration_error(label: Array, probability: Array) -> float:

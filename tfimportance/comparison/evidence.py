@@ -4,15 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
-from scipy.stats import norm
 
 from tfimportance._checks import Array
 from tfimportance.bootstrap import bootstrap_difference, holm
-from tfimportance.evaluation import (
-    CONFIDENCE,
-    auc_difference,
-    standard_error,
-)
+from tfimportance.evaluation import CONFIDENCE, auc_difference
 
 
 @dataclass(frozen=True)
@@ -64,11 +59,12 @@ def weigh(
     """
     found: dict[str, Evidence] = {}
     for name, each in ours.items():
-        mean, interval = auc_difference(label, each, baseline, group=group)
+        gain = auc_difference(label, each, baseline, group=group)
         again = bootstrap_difference(label, each, baseline, group=group)
-        error = standard_error(mean, interval)
-        p_value = 2 * float(norm.sf(abs(mean) / error)) if error else 1.0
-        found[name] = Evidence(mean, interval, again, p_value, p_value)
+        p_value = gain.p_value
+        found[name] = Evidence(
+            gain.mean, gain.interval, again, p_value, p_value
+        )
     adjusted = holm([each.p_value for each in found.values()])
     return {
         name: replace(each, adjusted_p_value=float(p))

@@ -7,16 +7,16 @@ from typing import Any
 
 import keras
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from tfimportance._checks import Array, InputError
 from tfimportance.comparison.evidence import Evidence, statement, weigh
 from tfimportance.evaluation import (
+    Difference,
     auc_difference,
     best_f1_threshold,
     evaluate_probability,
     mean_evaluation,
-    standard_error,
 )
 from tfimportance.ranking import RankingQuality, evaluate_ranking
 from tfimportance.training import FitResult
@@ -66,11 +66,12 @@ class Comparison:
         their number, so that it stays as unlikely (Bonferroni).
         """
         best, gain = BASELINE, 0.0
-        bar = norm.isf(norm.sf(1) / max(len(self.trained) - 1, 1))
+        chance = norm.sf(1) / max(len(self.trained) - 1, 1)
         for name in self.trained:
-            mean, interval = self.difference(name, "validation")
-            if mean > max(gain, bar * standard_error(mean, interval)):
-                best, gain = name, mean
+            found = self._difference(name, "validation")
+            bar = t.isf(chance, found.degrees) * found.error
+            if found.mean > max(gain, bar):
+                best, gain = name, found.mean
         return best
 
     @property
@@ -84,6 +85,10 @@ class Comparison:
         self, name: str, part: str = "test"
     ) -> tuple[float, tuple[float, float]]:
         """Returns AUC(name) - AUC(uniform) on a part, with its interval."""
+        found = self._difference(name, part)
+        return found.mean, found.interval
+
+    def _difference(self, name: str, part: str) -> Difference:
         rows = self.parts[part]
         ours, theirs = (
             [one.probability[part] for one in self.trained[strategy]]

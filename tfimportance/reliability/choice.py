@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, softmax
 
 from tfimportance._checks import Array
-from tfimportance.evaluation import auc_difference, standard_error
+from tfimportance.evaluation import auc_difference
 from tfimportance.reliability.labels import (
     LabelReliability,
     judge,
@@ -257,5 +257,5 @@ def _gain(
     label: Array, score: Array, baseline: Array, groups: Array | None
 ) -> tuple[float, float]:
     """Returns the gain in AUC and its standard error."""
-    gain, interval = auc_difference(label, [score], [baseline], group=groups)
-    return gain, standard_error(gain, interval)
+    found = auc_difference(label, [score], [baseline], group=groups)
+    return found.mean, found.error
