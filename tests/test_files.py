@@ -56,6 +56,27 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path):
     assert listing(tmp_path) == ["run"]
 
 
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    with staged_folder(folder, "done") as stage:
+        (stage / "done").write_text("old")
+    replace = os.replace
+
+    def fail_on_new(source, place):
+        if Path(source).name == "new":
+            raise OSError("the disk is full")
+        replace(source, place)
+
+    monkeypatch.setattr(os, "replace", fail_on_new)
+    with (
+        pytest.raises(OSError, match="full"),
+        staged_folder(folder, "done") as stage,
+    ):
+        (stage / "done").write_text("new")
+    assert (folder / "done").read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["run"]
+
+
 def test_a_folder_of_somebody_elses_files_is_never_replaced(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with (

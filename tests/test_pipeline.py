@@ -254,7 +254,11 @@ def test_target_and_test_from_their_own_files(folder):
 
 def test_the_report_says_what_the_test_rows_are(folder, result):
     assert "the remaining target rows" in result.report.read_text()
-    files = {name: str(folder / "target.csv") for name in ("target", "test")}
+    shop(200, seed=4).to_csv(folder / "unseen.csv", index=False)
+    files = {
+        "target": str(folder / "target.csv"),
+        "test": str(folder / "unseen.csv"),
+    }
     config = settings(folder, name="tested", seeds=1, epochs=1, **files)
     page = run(config).report.read_text()
     assert "the target rows of `test`" in page
@@ -278,7 +282,41 @@ def test_rows_cut_from_the_pool_leave_it(folder, caplog):
         pool = load_parts(config)["pool"]
     kept = [*range(100), *range(300, 500), *range(600, 900)]
     assert pool.id.tolist() == kept
-    assert "300 pool rows are target or test rows" in caplog.text
+    assert "300 rows are those of another part" in caplog.text
+
+
+def test_rows_and_queries_of_the_test_file_leave_the_target(folder):
+    rows = shop(600, seed=3)
+    rows.to_parquet(folder / "traffic.parquet")
+    tested = rows.sample(150, random_state=0)
+    tested.to_parquet(folder / "tested.parquet")
+    parts = load_parts(
+        settings(
+            folder,
+            group="query",
+            target=str(folder / "traffic.parquet"),
+            test=str(folder / "tested.parquet"),
+            target_rows=40,
+            validation_rows=30,
+        )
+    )
+    assert len(parts["test"]) == 150
+    for name in ("target", "validation"):
+        assert len(parts[name]) > 10
+        assert not set(parts[name].id) & set(tested.key)
+        assert not set(parts[name].group) & set(tested["query"])
+
+
+def test_rows_of_the_test_file_leave_the_target_without_groups(folder):
+    shop(200, seed=1).head(90).to_csv(folder / "some.csv", index=False)
+    files = {"target": "target.csv", "test": "some.csv"}
+    paths = {name: str(folder / file) for name, file in files.items()}
+    parts = load_parts(
+        settings(folder, **paths, target_rows=60, validation_rows=50)
+    )
+    assert len(parts["target"]) + len(parts["validation"]) == 110
+    for name in ("target", "validation"):
+        assert not set(parts[name].id) & set(parts["test"].id)
 
 
 def test_rows_that_only_share_a_number_stay(folder):

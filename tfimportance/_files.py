@@ -59,6 +59,8 @@ def staged_folder(folder: Path, marker: str) -> Iterator[Path]:
             os.replace(folder, old)
         os.replace(new, folder)
     finally:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)  # the new one could not take its place
         shutil.rmtree(scratch)
 
 

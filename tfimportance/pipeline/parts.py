@@ -21,28 +21,32 @@ _log = logging.getLogger(__name__)
 def load_parts(config: RunConfig) -> dict[str, Examples]:
     """Returns the rows of `pool`, `target`, `validation` and `test`."""
     pool, traffic = _pool_and_traffic(config)
+    test = None
+    if config.test is not None:
+        test = _load(config, config.test, config.target_label)
+        traffic = _unlike(traffic, [test])
     wanted = config.target_rows + config.validation_rows
     needed = wanted + (2 if config.test is None else 0)
     if len(traffic) < needed:
         raise fail(
             f"`target` must have at least {needed} rows: {config.target_rows} "
             f"to compare with, {config.validation_rows} to validate with"
-            + (" and the rest to test on." if config.test is None else "."),
+            + (
+                " and the rest to test on."
+                if config.test is None
+                else ", none of them (or of their group) in `test`."
+            ),
             f"target={config.target!r} with {len(traffic)} rows",
             "Lower `target_rows` or `validation_rows`.",
         )
     shares = [config.target_rows, config.validation_rows]
     shares.append(len(traffic) - wanted)
-    target, validation, test = _split(config, traffic, shares)
-    if config.test is not None:
-        test = _load(config, config.test, config.target_label)
+    target, validation, remaining = _split(config, traffic, shares)
+    test = remaining if test is None else test
     parts = {"target": target, "validation": validation, "test": test}
     for name, part in parts.items():
         check_binary(f"{name} label", part.labels, both=True)
-    if pool.group is not None:
-        pool = pool.take(has_own_group(pool, [validation, test]))
-    if pool.id is not None:
-        pool = _without_rows(pool, [target, validation, test])
+    pool = _unlike(pool, [validation, test], [target])
     check_binary("pool label", pool.labels, both=True)
     return {"pool": pool, **parts}
 
@@ -109,8 +113,19 @@ def _drawn(rows: Examples, share: float, seed: int) -> Array:
     return is_drawn
 
 
+def _unlike(
+    rows: Examples, unseen: Sequence[Examples], other: Sequence[Examples] = ()
+) -> Examples:
+    """The rows in no group of unseen parts and in no part by themselves."""
+    if rows.group is not None:
+        rows = rows.take(has_own_group(rows, unseen))
+    if rows.id is not None:
+        rows = _without_rows(rows, [*unseen, *other])
+    return rows
+
+
 def _without_rows(pool: Examples, unseen: Sequence[Examples]) -> Examples:
-    """The pool without the rows that unseen parts hold, too.
+    """The rows of a part that unseen parts do not hold, too.
 
     They have the same id and the same texts: two files may number their rows
     each from 0.
@@ -124,7 +139,7 @@ def _without_rows(pool: Examples, unseen: Sequence[Examples]) -> Examples:
     )
     is_known = np.isin(own, np.concatenate(others))
     if is_known.any():
-        _log.info("%d pool rows are target or test rows", is_known.sum())
+        _log.info("%d rows are those of another part", is_known.sum())
     return pool.take(~is_known)
 
 
