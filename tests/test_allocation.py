@@ -160,6 +160,12 @@ def test_rounding_is_fair_over_all_offsets():
     assert np.unique(np.sum(counts, axis=1)).tolist() == [4]
 
 
+def test_rounding_of_the_sum_loses_no_place():
+    due = np.full(10, 0.1)
+    assert np.cumsum(due)[-1] < 1  # not quite the one place that is due
+    assert systematic_counts(due, 0.0).sum() == 1
+
+
 def test_a_draw_uses_all_offsets():
     """Two rows of half a place each come in either order of chance."""
     weight, label = np.array([0.7, 1.3]), np.zeros(2, int)

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from tfimportance._checks import InputError
 from tfimportance.comparison import Comparison, Part, Trained, compare, verdict
+from tfimportance.comparison.evidence import weigh
 from tfimportance.strategies import Recipe
 from tfimportance.training import FitResult
 
@@ -232,6 +233,37 @@ def test_groups_add_how_rows_are_ranked_within():
     rows_alone = known(["uniform", "better"], np.arange(400))
     assert rows_alone.ranking("better") is None  # nothing to rank
     assert "ndcg_at_10" not in rows_alone.to_frame()
+
+
+def test_rows_of_a_group_that_repeat_each_other_widen_all_intervals():
+    label = np.tile(TEST_LABEL, 6)
+    draw = np.random.default_rng(0)
+    ours, theirs = (
+        [np.tile(TEST_LABEL + draw.normal(0, 1, 400), 6)] for _ in range(2)
+    )
+    alone = weigh(label, {"a": ours}, theirs)["a"]
+    grouped = weigh(label, {"a": ours}, theirs, np.tile(range(400), 6))["a"]
+    for name in ("interval", "bootstrap_interval"):
+        wider = np.ptp(getattr(grouped, name)) / np.ptp(getattr(alone, name))
+        assert wider == pytest.approx(6**0.5, rel=0.15)
+    assert grouped.p_value > alone.p_value
+
+
+def test_the_threshold_is_chosen_on_the_validation_rows():
+    """It is 0.3 there; on the test rows 0.8 would have been better."""
+    label = np.array([0, 0, 1, 1])
+    scores = {
+        "validation": np.array([0.1, 0.2, 0.3, 0.4]),
+        "test": np.array([0.5, 0.6, 0.8, 0.9]),
+    }
+    scores["train"] = scores["test"]
+    parts = {name: Part(np.zeros((4, 1)), label) for name in scores}
+    curve = FitResult({"target_auc": [0.5]}, 1, 0.5)
+    one = Trained(0, None, curve, scores)
+    figures = Comparison(parts, {"uniform": [one]}).figures("uniform")
+    assert figures["test"]["threshold"] == pytest.approx(0.3)
+    assert figures["test"]["f1"] == pytest.approx(2 / 3)  # all are taken for 1
+    assert figures["validation"]["f1"] == 1
 
 
 def test_all_figures_survive_json(four):

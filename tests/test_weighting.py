@@ -55,6 +55,22 @@ def test_scale_and_offset_of_the_scores_do_not_matter():
     assert np.asarray(moved) == pytest.approx(np.asarray(plain), rel=1e-4)
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e200, 1.7e308])
+def test_scores_of_any_size_give_the_same_weights(size):
+    score = np.array([1.0, -1.0, 0.0, 0.5])
+    expected = to_sample_weight(score, effective_fraction=0.7)
+    found = to_sample_weight(size * score, effective_fraction=0.7)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_scores_that_differ_by_rounding_alone_are_equal():
+    score = np.full(9, 0.3)
+    score[3:6] = 0.1 + 0.2  # 0.30000000000000004
+    assert len(np.unique(score)) == 2
+    weight = to_sample_weight(score, effective_fraction=0.5)
+    assert weight.tolist() == [1] * 9
+
+
 def test_equal_scores_and_fraction_one_give_uniform_weights():
     assert (to_sample_weight(np.full(5, 0.1)) == 1).all()
     everything = to_sample_weight(SCORES, effective_fraction=1.0)

@@ -185,8 +185,10 @@ def _classes(labels: ArrayLike | None, num_samples: int) -> list[Any]:
 
 def _temper(score: Array, effective_fraction: float) -> Array:
     """Weights of mean 1 with the effective size that was asked for."""
+    size = np.abs(score).max()
+    score = score / size if size else score  # no square over- or underflows
     spread = score.std()
-    if spread <= 1e-12 * np.abs(score).max():  # all equal, up to rounding
+    if spread <= 1e-12:  # all equal, up to rounding
         return np.ones_like(score)
     score = (score - score.max()) / spread
     goal = np.log(effective_fraction * len(score))
