@@ -9,8 +9,15 @@ import pandas as pd
 import pytest
 import yaml
 
-from tfimportance import InputError, RunConfig, datasets, pipeline
+from tfimportance import (
+    Examples,
+    InputError,
+    RunConfig,
+    datasets,
+    pipeline,
+)
 from tfimportance.cli import _COMMANDS, main
+from tfimportance.stages import read_weights
 
 COLUMNS = ["--text", "title", "review", "--label", "recommended", "--id", "id"]
 DATA = [*COLUMNS, "--fields", "join"]
@@ -173,6 +180,49 @@ def test_weights_of_other_rows_are_refused(files, capsys, monkeypatch):
     assert code == 2
     assert "`weights` must hold exactly the rows" in err
     assert not (files / "never").exists()
+
+
+def test_weights_in_another_order_are_refused(files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    train = pd.read_parquet("train.parquet")
+    frame = train[["id"]].assign(label=train.recommended, sample_weight=1.0)
+    frame["id"] = np.arange(800)
+    reversed_ = frame.assign(label=frame.label.to_numpy()[::-1])
+    reversed_.to_parquet("reversed.parquet")
+    code, _, err = call(
+        capsys,
+        *("fit", "train.parquet", "--validation", "target.csv", *DATA[:5]),
+        *("--weights", "reversed.parquet", "--output", "never"),
+    )
+    assert code == 2
+    labels = train.recommended.to_numpy()
+    wrong = (labels != labels[::-1]).sum()
+    assert f"another label in {wrong} of 800 rows" in err
+    assert "The rows are in another order: score and fit with --id." in err
+    assert not (files / "never").exists()
+
+
+@pytest.mark.parametrize("texts", [(True, False), (False, True)], ids=str)
+def test_weights_find_ids_of_another_type(tmp_path, texts):
+    ids, path = np.array([30, 7, 100]), tmp_path / "w.parquet"
+    own, given = (
+        ids.astype(str).astype(object) if is_text else ids for is_text in texts
+    )
+    frame = pd.DataFrame({"id": given, "sample_weight": [3.0, 0.7, 10.0]})
+    frame.assign(label=[1, 0, 1]).to_parquet(path)
+    order = [2, 0, 1]
+    rows = Examples(
+        text={"q": np.array(["a", "b", "c"], object)},
+        id=own[order],
+        label=np.float32([1, 1, 0]),
+    )
+    assert read_weights(path, rows).tolist() == [10.0, 3.0, 0.7]
+    other = replace(rows, label=np.float32([1, 0, 0]))
+    with pytest.raises(InputError, match=r"1 of 3 rows .*is 1\).*--positive"):
+        read_weights(path, other)
+    zeros = replace(rows, id=np.array(["100", "30", "007"], object))
+    with pytest.raises(InputError, match="exactly the rows"):
+        read_weights(path, zeros)
 
 
 def test_positive_values_make_labels(tmp_path, capsys, monkeypatch):
