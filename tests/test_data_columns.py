@@ -124,6 +124,41 @@ def test_positive_that_no_label_has():
         load_examples(frame(y=[1]), text="text", positive=1)
 
 
+def test_one_of_several_positive_values_that_no_label_has():
+    rows = frame(y=["exact", "substitute", "other"])
+    with pytest.warns(UserWarning, match="`positive` names") as warned:
+        loaded = load_examples(
+            rows, text="text", label="y", positive=["exact", "subsitute", 7]
+        )
+    assert loaded.label.tolist() == [1, 0, 0]
+    held = "label='y' with values 'exact', 'substitute', 'other'."
+    assert [str(each.message).partition(": ") for each in warned] == [
+        (
+            "`positive` names 'subsitute', which no row has",
+            ": ",
+            f"{held} Did you mean 'substitute'?",
+        ),
+        ("`positive` names 7, which no row has", ": ", held),
+    ]
+    with pytest.raises(InputError, match="Did you mean 'exact'"):
+        load_examples(rows, text="text", label="y", positive=["exakt", 7])
+
+
+def test_found_positive_values_are_not_warned_of(recwarn):
+    rows = frame(y=["3", "0", "2.0", "yes"])
+    positive = [2, 3, "YES"]
+    load_examples(rows, text="text", label="y", positive=positive)
+    assert not recwarn.list
+
+
+def test_a_yes_that_yaml_reads_as_true():
+    rows = frame(y=["yes", "no", "maybe"])
+    with pytest.raises(InputError, match=r"True.*in quotation marks: YAML"):
+        load_examples(rows, text="text", label="y", positive=True)
+    with pytest.warns(UserWarning, match="True.*in quotation marks: YAML"):
+        load_examples(rows, text="text", label="y", positive=[True, "maybe"])
+
+
 @pytest.mark.parametrize(
     ("columns", "wanted", "message"),
     [

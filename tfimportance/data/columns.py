@@ -1,5 +1,7 @@
 """One column of any type to the array that its use asks for."""
 
+import difflib
+import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -78,7 +80,15 @@ def to_time(column: Column) -> Array:
 def to_label(
     column: Column, positive: Any = None, argument: str = "label"
 ) -> Array:
-    """float32 of 0 and 1: the rows whose value is (one of) `positive`."""
+    """float32 of 0 and 1: the rows whose value is (one of) `positive`.
+
+    Raises:
+        InputError: A label is missing or not binary, or no value is found.
+
+    Warns:
+        UserWarning: One of several values is not found; another file of the
+            same columns may have it.
+    """
     if positive is not None:
         positive = _listed(positive)
     codes, texts = _distinct_texts(str(column.name), column)
@@ -94,13 +104,40 @@ def to_label(
             "Repair the labels, or give `positive=` the values that count "
             "as 1.",
         )
-    if positive is not None and not is_one.any():
+    if positive is not None:
+        _check_found(positive, f"{argument}={column.name!r}", texts[:-1])
+    return is_one.astype(np.float32)[codes]
+
+
+def _check_found(positive: list[Any], label: str, texts: Array) -> None:
+    """Raises where no value is among the texts; warns of each that is not."""
+    keys = set(map(_key, texts))
+    missing = [each for each in positive if _key(str(each)) not in keys]
+    held = f"{label} with values {_few(texts)}"
+    if len(missing) == len(positive):
         raise fail(
             "`positive` must name values that the label has.",
-            f"positive={positive!r} for {argument}={column.name!r} with values "
-            f"{_few(texts[:-1])}",
+            f"positive={positive!r} for {held}",
+            _meant(missing[0], texts) if missing else "",
         )
-    return is_one.astype(np.float32)[codes]
+    for value in missing:
+        warnings.warn(
+            f"`positive` names {value!r}, which no row has: {held}. "
+            f"{_meant(value, texts)}".rstrip(),
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _meant(value: Any, texts: Array) -> str:
+    """What may have been meant by a value that is not found."""
+    if isinstance(value, bool):
+        return (
+            "Set the value in quotation marks: YAML reads yes and on as true, "
+            "no and off as false."
+        )
+    near = difflib.get_close_matches(str(value), texts.tolist(), n=1)
+    return f"Did you mean {near[0]!r}?" if near else ""
 
 
 def is_among(values: Array, wanted: Any) -> Array:
