@@ -153,6 +153,33 @@ def test_bad_input_is_one_line_and_code_2(
     assert not (files / "never.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        ("score none.csv none.csv --text a", ".parquet"),
+        ("encode none.csv --text a", ".parquet"),
+        ("datasets chorus_electronics", ".parquet"),
+        ("review none.csv none.csv --text a --label b", ".csv"),
+        ("predict none none.csv", ".parquet"),
+    ],
+)
+def test_an_output_of_another_kind_is_refused_before_any_work(
+    tmp_path, capsys, monkeypatch, command, ending
+):
+    monkeypatch.chdir(tmp_path)
+    other = {".parquet": "w.tsv", ".csv": "w.parquet"}[ending]
+    (tmp_path / f"folder{ending}").mkdir()
+    for output, words in (
+        (other, f"`output` must end in {ending}"),
+        (f"folder{ending}", "which is a folder"),
+    ):
+        code, _, err = call(capsys, *command.split(), "--output", output)
+        assert code == 2
+        assert words in err
+        assert f"output={output!r}" in err
+    assert [path.name for path in tmp_path.iterdir()] == [f"folder{ending}"]
+
+
 def test_weights_of_other_rows_are_refused(files, capsys, monkeypatch):
     monkeypatch.chdir(files)
     pd.DataFrame({"id": [1, 2], "sample_weight": [1.0, 1.0]}).to_parquet("w")

@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +68,26 @@ def _replaceable(folder: Path, marker: str) -> bool:
     return folder.is_dir() and (
         (folder / marker).exists() or not any(folder.iterdir())
     )
+
+
+def check_output(name: str, path: Path, endings: Iterable[str]) -> None:
+    """Raises unless a file of one of the endings can be made at `path`.
+
+    Called before long work, so that its result is not lost at the end.
+    """
+    known = list(endings)
+    if path.suffix not in known:
+        raise fail(
+            f"`{name}` must end in {' or '.join(known)}, the format that is "
+            "written.",
+            f"{name}={str(path)!r}",
+        )
+    if path.is_dir():
+        raise fail(
+            f"`{name}` must be a file.",
+            f"{name}={str(path)!r}, which is a folder",
+        )
+    check_writable(name, path.parent)
 
 
 def check_writable(name: str, folder: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tfimportance._checks import Array, check_binary, fail
-from tfimportance._files import check_writable, staged_file
+from tfimportance._files import check_output, staged_file
 from tfimportance.data import Examples, load_examples
 from tfimportance.data.columns import to_label
 from tfimportance.diagnosis import (
@@ -123,17 +123,17 @@ def review_files(
         columns: What `load_examples` takes: `text`, `label`, `id`, ...
         wrong: A column of the pool that says which labels are known to be
             wrong, 0 or 1; the review then says how well they are found.
-        output: A CSV file for the table of suspects, or None.
+        output: A CSV file for the `top` suspects, or None.
         encoder: What `load_encoder` takes.
         fields: How text columns become one embedding; see `encode`.
-        top: Suspects to show.
+        top: Suspects to show and to write.
         **options: Of `importance_scores`.
 
     Raises:
         InputError: The data or an option cannot be used; nothing is written.
     """
     if output is not None:
-        check_writable("output", Path(output).parent)
+        check_output("output", Path(output), [".csv"])
     keep = () if wrong is None else (wrong,)
     train, traffic = _load(pool, target, columns, keep)
     is_wrong = None

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tfimportance._checks import Array, check_binary, check_file, fail
-from tfimportance._files import check_writable, staged_file
+from tfimportance._files import check_output, check_writable, staged_file
 from tfimportance.bundle import Bundle
 from tfimportance.data import Examples, load_examples
 from tfimportance.data.columns import to_text, to_values
@@ -60,7 +60,7 @@ def score_files(
     Raises:
         InputError: The data or an option cannot be used; nothing is written.
     """
-    check_writable("output", Path(output).parent)
+    check_output("output", Path(output), [".parquet"])
     if strategy == "scores":
         _check_unused(strategy, {"group": columns.get("group")})
     else:

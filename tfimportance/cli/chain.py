@@ -1,6 +1,7 @@
 """The whole chain in one command, and the data it ships with."""
 
 import argparse
+from pathlib import Path
 
 from tfimportance.cli.common import (
     Command,
@@ -36,10 +37,11 @@ def _datasets(arguments: argparse.Namespace) -> None:
         for one in datasets.CATALOG:
             say(f"{one.name:<26}{one.rows:>7} rows  {one.summary}")
         return
-    from tfimportance._files import staged_file
+    from tfimportance._files import check_output, staged_file
 
-    frame = datasets.load(arguments.name)
     path = arguments.output or f"{arguments.name}.parquet"
+    check_output("output", Path(path), [".parquet"])
+    frame = datasets.load(arguments.name)
     with staged_file(path) as stage:
         frame.to_parquet(stage, index=False)
     say(f"{path}: {len(frame)} rows, columns {', '.join(frame.columns)}")

@@ -73,7 +73,10 @@ def _review_options(parser: argparse.ArgumentParser) -> None:
     _files(parser, label_required=True)
     group_option(parser)
     parser.add_argument(
-        "--top", type=int, default=20, help="suspected labels to show"
+        "--top",
+        type=int,
+        default=20,
+        help="suspected labels to show and to write (default 20)",
     )
     parser.add_argument(
         "--wrong",
@@ -81,7 +84,9 @@ def _review_options(parser: argparse.ArgumentParser) -> None:
         help="column of 0/1: labels known to be wrong, to see how many are "
         "found",
     )
-    parser.add_argument("--output", help="CSV file for the suspected labels")
+    parser.add_argument(
+        "--output", help="CSV file for the suspected labels, --top of them"
+    )
 
 
 COMMANDS = {

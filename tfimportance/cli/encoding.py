@@ -1,6 +1,7 @@
 """Encoders: what texts become, made once and named in later commands."""
 
 import argparse
+from pathlib import Path
 
 from tfimportance.cli.common import (
     Command,
@@ -10,6 +11,9 @@ from tfimportance.cli.common import (
 
 
 def _encode(arguments: argparse.Namespace) -> None:
+    from tfimportance._files import check_output
+
+    check_output("output", Path(arguments.output), [".parquet"])
     import_tensorflow()
     from tfimportance.data import load_examples
     from tfimportance.encoding import encode_distinct, load_encoder

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from tfimportance._checks import Array, check_finite, fail
-from tfimportance._files import check_writable, staged_file
+from tfimportance._files import check_output, staged_file
 from tfimportance.encoding.batching import encode
 from tfimportance.encoding.texts import distinct_texts, text_columns
 
@@ -120,7 +120,7 @@ def encode_distinct(
     Args:
         encoder: What `load_encoder` returned, without `prefixes`.
         examples: As in `encode`; the texts of all columns are written.
-        output: Parquet file; an older one is replaced when all is written.
+        output: .parquet file; an older one is replaced when all is written.
         cache: As in `encode`.
         progress: As in `encode`.
 
@@ -136,7 +136,7 @@ def encode_distinct(
             "`encoder` must have no prefixes.", f"prefixes={encoder.prefixes!r}"
         )
     path = Path(output)
-    check_writable("output", path.parent)
+    check_output("output", path, [".parquet"])
     _, texts = distinct_texts(text_columns(examples))
     values = encode(encoder, texts, cache=cache, progress=progress)
     save_embeddings(path, texts, values)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tfimportance._checks import Array, check_count, fail
-from tfimportance._files import check_writable, staged_file
+from tfimportance._files import check_output, staged_file
 from tfimportance.data import columns as convert
 from tfimportance.data.blocks import read_blocks
 from tfimportance.data.lists import holds_lists
@@ -66,11 +66,7 @@ def predict_file(
     """
     check_count("batch_size", batch_size)
     output = Path(output)
-    if output.suffix not in _WRITERS:
-        raise fail(
-            "`output` must end in .parquet or .csv.", f"output={str(output)!r}"
-        )
-    check_writable("output", output.parent)
+    check_output("output", output, _WRITERS)
     served = load_served(model)
     specs = served.specs(signature)
     asked = _columns(specs, served.columns, columns or {})
