@@ -24,10 +24,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def score(encoder):
+def score(encoder, fields="auto"):
     code = main(
         f"score train.parquet target.parquet --text query title --label label "
-        f"--encoder {encoder} --output weights.parquet".split()
+        f"--encoder {encoder} --fields {fields} "
+        f"--output weights.parquet".split()
     )
     assert code == 0
     return pd.read_parquet("weights.parquet")["sample_weight"].to_numpy()
@@ -51,6 +52,38 @@ def test_a_file_of_embeddings_takes_the_place_of_its_encoder(folder, capsys):
     np.testing.assert_allclose(
         score("e.parquet"), score("tiny-bert"), rtol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "number"), [("join", 5), ("auto", 9), ("mean", 9)]
+)
+def test_a_file_of_embeddings_holds_the_texts_of_all_files(
+    folder, capsys, fields, number
+):
+    target = {"title": ["an oak bed"], "query": ["oak"], "label": [0]}
+    frame = pd.concat([pd.DataFrame(ROWS)[:1], pd.DataFrame(target)])
+    frame.to_csv("target.csv", index=False)
+    pd.read_csv("target.csv").to_parquet("target.parquet")
+    encode = "--text query title --encoder tiny-bert --output e.parquet"
+    files = "train.parquet target.csv"
+    assert main(f"encode {files} {encode} --fields {fields}".split()) == 0
+    assert f"{number} different texts" in capsys.readouterr().out
+    np.testing.assert_allclose(
+        score("e.parquet", fields), score("tiny-bert", fields), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("fields", ["auto", "join"])
+def test_a_text_without_embedding_names_both_causes(folder, capsys, fields):
+    texts = "--text query title --encoder tiny-bert --output e.parquet"
+    assert main(f"encode target.parquet {texts} --fields auto".split()) == 0
+    code = main(
+        "score train.parquet target.parquet --text query title --encoder "
+        f"e.parquet --fields {fields} --output weights.parquet".split()
+    )
+    assert code == 2
+    err = capsys.readouterr().err
+    assert "rows of another file, or made with another `fields`" in err
 
 
 def test_a_whitened_encoder_takes_the_place_of_its_encoder(folder, capsys):

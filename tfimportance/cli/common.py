@@ -67,6 +67,11 @@ def data_options(
         default="static",
         help="static, or the folder of a checkpoint",
     )
+    fields_option(parser)
+
+
+def fields_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that says how text columns become one embedding."""
     parser.add_argument(
         "--fields",
         default="auto",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfimportance.cli.common import (
     Command,
+    fields_option,
     import_tensorflow,
     say,
 )
@@ -15,21 +16,40 @@ def _encode(arguments: argparse.Namespace) -> None:
 
     check_output("output", Path(arguments.output), [".parquet"])
     import_tensorflow()
-    from tfimportance.data import load_examples
+    import numpy as np
+
+    from tfimportance.data import Examples, load_examples
     from tfimportance.encoding import encode_distinct, load_encoder
 
-    examples = load_examples(arguments.file, text=arguments.text)
+    parts = [
+        load_examples(file, text=arguments.text).text
+        for file in arguments.files
+    ]
+    examples = Examples(
+        {
+            name: np.concatenate([part[name] for part in parts])
+            for name in parts[0]
+        }
+    )
     shape = encode_distinct(
         load_encoder(arguments.encoder),
         examples,
         arguments.output,
+        fields=arguments.fields,
         cache=arguments.cache,
     )
     say(f"{arguments.output}: {shape[0]} different texts, {shape[1]} numbers")
 
 
 def _encode_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="file",
+        help="files of rows: all that the embeddings are used with",
+    )
     _text_options(parser)
+    fields_option(parser)
     parser.add_argument(
         "--cache", help="folder that keeps embeddings between runs"
     )
@@ -49,6 +69,7 @@ def _whiten(arguments: argparse.Namespace) -> None:
 
 
 def _whiten_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="file of training rows")
     _text_options(parser)
     parser.add_argument(
         "--dim", type=int, help="components to keep (default: all)"
@@ -57,7 +78,6 @@ def _whiten_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _text_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="file of training rows")
     parser.add_argument(
         "--text",
         required=True,
@@ -92,8 +112,8 @@ COMMANDS = {
         _encode,
         _encode_options,
         "Write the embedding of each different text; --encoder takes the file.",
-        "tfimportance encode train.parquet --text query title --encoder "
-        "all-MiniLM-L6-v2 --output embeddings.parquet",
+        "tfimportance encode train.parquet target.parquet --text query title "
+        "--encoder all-MiniLM-L6-v2 --output embeddings.parquet",
     ),
     "whiten": Command(
         _whiten,

@@ -15,7 +15,8 @@ import tensorflow as tf
 from tfimportance._checks import Array, check_finite, fail
 from tfimportance._files import check_output, staged_file
 from tfimportance.encoding.batching import encode
-from tfimportance.encoding.texts import distinct_texts, text_columns
+from tfimportance.encoding.fields import field_mode
+from tfimportance.encoding.texts import distinct_texts, joined, text_columns
 
 TEXT, EMBEDDING = "text", "embedding"
 
@@ -55,7 +56,8 @@ class PrecomputedEncoder(tf.Module):
                 "`examples` must hold texts of the file of embeddings.",
                 f"{len(missing)} of {len(asked)} texts without one, such as "
                 f"{missing[0].decode()[:60]!r}",
-                "Encode them, and write a file of all texts.",
+                "They are of rows of another file, or made with another "
+                "`fields`: encode all files together, with these `fields`.",
             )
         rows = [self._rows[text] for text in asked]
         return tf.constant(self._table[rows])
@@ -112,6 +114,7 @@ def encode_distinct(
     examples: Any,
     output: str | os.PathLike[str],
     *,
+    fields: str = "auto",
     cache: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> tuple[int, int]:
@@ -119,8 +122,10 @@ def encode_distinct(
 
     Args:
         encoder: What `load_encoder` returned, without `prefixes`.
-        examples: As in `encode`; the texts of all columns are written.
+        examples: As in `encode`; so are the texts that are written: those of
+            each column, or with `join` the columns joined.
         output: .parquet file; an older one is replaced when all is written.
+        fields: As in `encode`, which finds the texts with the same `fields`.
         cache: As in `encode`.
         progress: As in `encode`.
 
@@ -137,7 +142,10 @@ def encode_distinct(
         )
     path = Path(output)
     check_output("output", path, [".parquet"])
-    _, texts = distinct_texts(text_columns(examples))
+    columns = text_columns(examples)
+    if field_mode(fields, len(columns)) == "join":
+        columns = [joined(columns)]
+    _, texts = distinct_texts(columns)
     values = encode(encoder, texts, cache=cache, progress=progress)
     save_embeddings(path, texts, values)
     return values.shape[0], values.shape[1]
