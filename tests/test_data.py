@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 
@@ -129,7 +130,9 @@ def test_unknown_column_is_named_with_its_neighbour(source):
     with pytest.raises(InputError) as error:
         load_examples(source, text="reviews")
     assert "`text` must be one of 'title', 'review', 'sku'" in str(error.value)
-    assert "Did you mean 'review'?" in str(error.value)
+    is_file = isinstance(source, str | os.PathLike)
+    where = f", source={str(source)!r}" if is_file else ""
+    assert f"text='reviews'{where}. Did you mean 'review'?" in str(error.value)
     assert "\n" not in str(error.value)
 
 

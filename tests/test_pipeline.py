@@ -449,7 +449,14 @@ def test_a_share_of_the_queries_is_the_target_and_has_trusted_labels(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target_label": "trusted"}, "trusted"),
+        (
+            {"target_label": "brought"},
+            "`target_label` must.*pool.parquet'.*'bought'",
+        ),
+        (
+            {"target_label": "brought", "target": "target.csv"},
+            "`target_label` must.*target.csv'.*'bought'",
+        ),
         ({"target": 1.0}, "every row has"),
         ({"target": 1e-9}, "no row has"),
         (
@@ -458,8 +465,11 @@ def test_a_share_of_the_queries_is_the_target_and_has_trusted_labels(folder):
         ),
         ({"target": {"department": "shoes"}}, "no row has"),
         ({"target": {"bought": 1}}, "both classes"),
-        ({"target": {"departmint": "socks"}}, "departmint"),
-        ({"label": "boughd"}, "boughd"),
+        (
+            {"target": {"departmint": "socks"}},
+            "`target` must.*departmint.*mean 'department'",
+        ),
+        ({"label": "boughd"}, "`label` must be.*boughd', source=.*pool.parq"),
         ({"target_rows": 5000}, "Lower `target_rows`"),
         ({"mode": "lable_signed"}, "`mode`.*label_signed"),
         ({"encoder": "sttatic"}, "sttatic"),
@@ -469,8 +479,11 @@ def test_a_share_of_the_queries_is_the_target_and_has_trusted_labels(folder):
         ({"compare": ["auto:repaet"]}, "repaet"),
     ],
 )
-def test_bad_input_is_named_and_nothing_is_written(folder, change, message):
+def test_bad_input_is_named_and_nothing_is_written(
+    folder, monkeypatch, change, message
+):
     output = folder / "nothing"
+    monkeypatch.chdir(folder)
     config = settings(
         folder, output=str(output), saved_models=str(output), **change
     )

@@ -180,7 +180,7 @@ def test_files_that_lack_something(folder, tmp_path, capsys):
     ROWS[["title"]].to_parquet(tmp_path / "short.parquet")
     ROWS[:0].to_parquet(tmp_path / "empty.parquet")
     for file, words in (
-        ("short.parquet", "'title'. Received: columns='review'"),
+        ("short.parquet", "which the model reads as its input 'review'."),
         ("empty.parquet", "at least one row"),
         ("none.csv", "does not exist"),
     ):

@@ -83,7 +83,7 @@ def _json(path: str, columns: _Columns, rows: int) -> Iterator[pd.DataFrame]:
     while block := list(islice(lines, rows)):
         if not checked:
             names = {name: None for row in block for name in row}
-            check_columns(columns, list(names))
+            check_columns(columns, list(names), path)
             checked = True
         values = {name: [row.get(name) for row in block] for name in columns}
         yield pd.DataFrame(values, dtype=object)

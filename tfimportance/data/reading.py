@@ -1,11 +1,12 @@
 """Any source to a frame of the wanted columns, and only those."""
 
 import contextlib
+import difflib
 import functools
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow.dataset
 import pyarrow.json
 
 from tfimportance import datasets
-from tfimportance._checks import check_choice, check_file, fail
+from tfimportance._checks import InputError, check_choice, check_file, fail
 
 _BUNDLED = "dataset:"
 _PACKED = (".gz", ".bz2")
@@ -29,6 +30,47 @@ _INTEGERS = {
     for kind in ("Int", "UInt")
     for name in (f"{kind}8", f"{kind}16", f"{kind}32", f"{kind}64")
 }
+
+
+class UnknownColumnError(InputError):
+    """A source lacks a column that it was asked for.
+
+    Attributes:
+        argument: What asked for the column.
+        column: Its name.
+        names: The columns that there are.
+        source: The path, or None where the source is no file.
+    """
+
+    def __init__(
+        self,
+        argument: str,
+        column: str,
+        names: Sequence[Any],
+        source: str | None = None,
+    ) -> None:
+        self.argument, self.column = argument, column
+        self.names, self.source = names, source
+        where = "" if source is None else f", source={source!r}"
+        error = fail(
+            f"`{argument}` must be one of {', '.join(map(repr, names))}.",
+            f"{argument}={column!r}{where}",
+            self.nearest,
+        )
+        super().__init__(str(error))
+
+    @property
+    def nearest(self) -> str:
+        """The question after the nearest name, or ""."""
+        names = [str(name) for name in self.names]
+        near = difflib.get_close_matches(self.column, names, n=1)
+        return f"Did you mean {near[0]!r}?" if near else ""
+
+    def asked_by(self, argument: str) -> "UnknownColumnError":
+        """The same error with the name that the user knows."""
+        return UnknownColumnError(
+            argument, self.column, self.names, self.source
+        )
 
 
 def read_frame(source: object, columns: Mapping[str, str]) -> pd.DataFrame:
@@ -44,7 +86,9 @@ def read_frame(source: object, columns: Mapping[str, str]) -> pd.DataFrame:
     if isinstance(source, str) and source.startswith(_BUNDLED):
         known = [_BUNDLED + name for name in datasets.names()]
         check_choice("source", source, known)
-        return read_frame(datasets.load(source[len(_BUNDLED) :]), columns)
+        frame = datasets.load(source[len(_BUNDLED) :])
+        check_columns(columns, list(frame.columns), source)
+        return frame[list(columns)]
     if isinstance(source, (str, os.PathLike)):
         return _read_file(Path(source), columns)
     raise fail(
@@ -53,10 +97,13 @@ def read_frame(source: object, columns: Mapping[str, str]) -> pd.DataFrame:
     )
 
 
-def check_columns(columns: Mapping[str, str], names: list[Any]) -> None:
-    """Raises unless each wanted column is there, once."""
+def check_columns(
+    columns: Mapping[str, str], names: list[Any], source: str | None = None
+) -> None:
+    """Raises unless each wanted column is there, once; names the path."""
     for column, argument in columns.items():
-        check_choice(argument, column, names)
+        if column not in names:
+            raise UnknownColumnError(argument, column, names, source)
         if names.count(column) > 1:
             raise fail(
                 f"`{argument}` must name one column.",
@@ -114,7 +161,7 @@ def open_parquet(path: str, columns: Mapping[str, str]) -> Any:
     # The folders above a single file say nothing about its columns.
     partitioning = "hive" if os.path.isdir(path) else None
     data = pa.dataset.dataset(path, format="parquet", partitioning=partitioning)
-    check_columns(columns, data.schema.names)
+    check_columns(columns, data.schema.names, path)
     return data
 
 
@@ -153,7 +200,7 @@ def csv_options(
         ),
     }
     with pa.csv.open_csv(path, **options) as first_block:
-        check_columns(columns, first_block.schema.names)
+        check_columns(columns, first_block.schema.names, path)
     options["convert_options"] = pa.csv.ConvertOptions(
         include_columns=list(columns),
         column_types=dict.fromkeys(columns, pa.string()),
@@ -203,7 +250,7 @@ def _read_json_rows(path: str, columns: Mapping[str, str]) -> pd.DataFrame:
             column.append(row.get(name))
     if not names:
         raise pa.ArrowInvalid("there is no row")
-    check_columns(columns, list(names))
+    check_columns(columns, list(names), path)
     return pd.DataFrame(values, dtype=object)
 
 

@@ -13,6 +13,7 @@ from tfimportance._checks import Array, InputError, check_binary, fail
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples, load_examples, split_examples
 from tfimportance.data.columns import is_among, to_label
+from tfimportance.data.reading import UnknownColumnError
 from tfimportance.stages import has_own_group
 
 _log = logging.getLogger(__name__)
@@ -57,15 +58,28 @@ def _load(
     label: str | None = None,
     keep: Sequence[str] = (),
 ) -> Examples:
-    return load_examples(
-        source,
-        text=list(config.text),
-        label=label or config.label,
-        positive=config.positive,
-        group=config.group,
-        id=config.id,
-        keep=list(keep),
-    )
+    try:
+        return load_examples(
+            source,
+            text=list(config.text),
+            label=label or config.label,
+            positive=config.positive,
+            group=config.group,
+            id=config.id,
+            keep=list(keep),
+        )
+    except UnknownColumnError as error:
+        raise error.asked_by(_setting(config, error)) from error
+
+
+def _setting(config: RunConfig, error: UnknownColumnError) -> str:
+    """Returns the name of the setting that asks for a column."""
+    argument, column = error.argument, error.column
+    if argument == "keep":
+        named = isinstance(config.target, Mapping) and column in config.target
+        return "target" if named else "target_label"
+    is_trusted = argument == "label" and column == config.target_label
+    return "target_label" if is_trusted else argument
 
 
 def _pool_and_traffic(config: RunConfig) -> tuple[Examples, Examples]:

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfimportance._checks import Array, check_count, fail
+from tfimportance._checks import Array, InputError, check_count, fail
 from tfimportance._files import check_output, staged_file
 from tfimportance.data import columns as convert
 from tfimportance.data.blocks import read_blocks
 from tfimportance.data.lists import holds_lists
+from tfimportance.data.reading import UnknownColumnError
 from tfimportance.serving.loading import load_served
 from tfimportance.serving.signatures import DEFAULT, LABEL
 
@@ -161,9 +162,28 @@ def _blocks(
     if id is not None:
         wanted.setdefault(id, "id")
     with tqdm(unit=" rows", disable=None) as bar:
-        for frame in read_blocks(file, wanted, _BLOCK):
-            yield frame
-            bar.update(len(frame))
+        try:
+            for frame in read_blocks(file, wanted, _BLOCK):
+                yield frame
+                bar.update(len(frame))
+        except UnknownColumnError as error:
+            if error.argument != "columns":
+                raise
+            raise _lacks(file, asked, error) from error
+
+
+def _lacks(
+    file: Any, asked: Mapping[str, str], error: UnknownColumnError
+) -> InputError:
+    """What is wrong in the words of who has a model and a file."""
+    inputs = [name for name, each in asked.items() if each == error.column]
+    return fail(
+        f"`file` must have the column {error.column!r}, which the model reads "
+        f"as its input {inputs[0]!r}.",
+        f"file={str(file)!r} with the columns "
+        f"{', '.join(map(repr, error.names))}",
+        f"{error.nearest} Rename that column in the file.".lstrip(),
+    )
 
 
 def _values(
