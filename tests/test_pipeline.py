@@ -493,6 +493,23 @@ def test_bad_input_is_named_and_nothing_is_written(
     assert not output.exists() or not any(output.iterdir())
 
 
+def test_a_part_without_positives_says_how_many_there_are(folder, tmp_path):
+    rows = pd.read_parquet(folder / "pool.parquet")
+    target = rows.index[rows.department == "socks"]
+    rows.loc[target, "bought"] = 0
+    rows.loc[target[:8], ["bought", "query"]] = [1, 9999]  # in one part only
+    rows.to_parquet(tmp_path / "rare.parquet")
+    config = settings(
+        folder, pool=str(tmp_path / "rare.parquet"), group="query"
+    )
+    with pytest.raises(
+        InputError,
+        match=rf"rows must hold both classes.*8 positives in {len(target)} "
+        r"rows, of which 0 in the \d+ \w+ rows\. .* or change `seed`",
+    ):
+        load_parts(config)
+
+
 def test_an_output_that_cannot_be_written_is_refused_first(folder):
     (folder / "a_file").touch()
     with pytest.raises(InputError, match="`output`"):

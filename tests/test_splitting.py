@@ -124,6 +124,46 @@ def test_large_groups_are_not_always_in_the_large_part():
     assert 5 < sum(with_large) < 25
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_bring_each_class_to_every_part(seed):
+    # 3 of 80 queries have a positive: a blind split often misses a part
+    group = np.repeat(np.arange(80), 5)
+    label = np.isin(group, [3, 41, 79]).astype(np.float32)
+    rows = examples(400, group=group, label=label)
+    parts = split_examples(rows, [0.55, 0.05, 0.4], seed=seed)
+    assert all(len(np.unique(part.label)) == 2 for part in parts)
+    again = split_examples(rows, [0.55, 0.05, 0.4], seed=seed)
+    assert places(parts) == places(again)
+    found = [set(part.group) for part in parts]
+    assert sum(map(len, found)) == len(set().union(*found)) == 80
+    sizes = [len(part) for part in parts]
+    assert sizes == pytest.approx([220, 20, 160], abs=5)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_groups_bring_half_of_each_class_s_share_at_least(seed):
+    # 12 of 60 queries are all positive, 48 all negative
+    group = np.repeat(np.arange(60), 10)
+    label = (group % 5 == 0).astype(np.float32)
+    rows = examples(600, group=group, label=label)
+    fractions = [0.3, 0.3, 0.4]
+    for part, share in zip(
+        split_examples(rows, fractions, seed=seed), fractions, strict=True
+    ):
+        assert part.label.sum() >= share * 120 / 2
+        assert (1 - part.label).sum() >= share * 480 / 2
+
+
+def test_a_class_of_one_group_is_in_one_part():
+    group = np.repeat(np.arange(10), 4)
+    label = (group == 7).astype(np.float32)
+    parts = split_examples(
+        examples(40, group=group, label=label), [0.5, 0.5], seed=2
+    )
+    assert sorted(part.label.sum() for part in parts) == [0, 4]
+    assert [len(part) for part in parts] == [20, 20]
+
+
 @pytest.mark.parametrize(
     ("fractions", "message"),
     [

@@ -10,6 +10,7 @@ from tfimportance.data.examples import Examples
 
 # Where groups are few and unequal, one shuffle may fit the fractions badly.
 _SHUFFLES = 32
+_MOST_SHUFFLES = 256  # while a part is empty or lacks a class
 
 
 def split_examples(
@@ -21,8 +22,10 @@ def split_examples(
     exactly one; otherwise the rest is left out. Rows keep their order.
 
     With a `group`, rows of one group stay in one part, and the parts follow
-    the fractions as nearly as the groups allow. Without a group but with a
-    label, each part has the class mix of the whole.
+    the fractions as nearly as the groups allow; with a label, too, each part
+    has rows of each class, and at least half of its share of them, as far as
+    whole groups allow. Without a group but with a label, each part has the
+    class mix of the whole.
 
     Example:
         >>> examples = Examples(
@@ -45,7 +48,7 @@ def split_examples(
     _check_fractions(fractions)
     rng = np.random.default_rng(seed)
     if examples.group is not None:
-        part = _split_groups(examples.group, fractions, rng)
+        part = _split_groups(examples.group, examples.label, fractions, rng)
     else:
         part = _cut(_positions(examples, rng), fractions)
     rows = [np.flatnonzero(part == number) for number in range(len(fractions))]
@@ -75,29 +78,79 @@ def _spaced(number: int) -> Array:
 
 
 def _split_groups(
-    group: Array, fractions: Sequence[float], rng: np.random.Generator
+    group: Array,
+    label: Array | None,
+    fractions: Sequence[float],
+    rng: np.random.Generator,
 ) -> Array:
     """Lays the groups in a row and cuts it where the fractions fall.
 
     A group belongs to the part in which its middle lies. Of several shuffles
-    the one that fits the fractions best is kept, no part empty if possible.
+    the best is kept; see `_misfit`.
     """
     member, _ = pd.factorize(group)
     size = np.bincount(member)
-    best, best_misfit = np.empty(0, np.intp), (np.inf, np.inf)
-    for _ in range(_SHUFFLES):
+    of_class = _class_sizes(member, label)
+    best, best_misfit = np.empty(0, np.intp), (np.inf, np.inf, np.inf, np.inf)
+    for shuffle in range(_MOST_SHUFFLES):
+        if shuffle >= _SHUFFLES and not any(best_misfit[:3]):
+            break
         order = rng.permutation(len(size))
         middle = np.cumsum(size[order]) - size[order] / 2
         part = np.empty(len(size), np.intp)
-        part[order] = _cut(middle / len(group), fractions)
-        rows = np.bincount(part, size, len(fractions))[: len(fractions)]
-        misfit = (
-            float(np.count_nonzero(rows == 0)),
-            float(np.abs(rows / len(group) - fractions).max()),
-        )
+        part[order] = _cut(middle / len(member), fractions)
+        misfit = _misfit(part, size, of_class, fractions)
         if misfit < best_misfit:
             best, best_misfit = part, misfit
     return best[member]
+
+
+def _class_sizes(member: Array, label: Array | None) -> list[Array]:
+    """For each class, `(num_groups,)` its rows in each group."""
+    if label is None:
+        return []
+    groups = int(member.max()) + 1
+    return [
+        np.bincount(member[label == value], minlength=groups)
+        for value in np.unique(label)
+    ]
+
+
+def _misfit(
+    part: Array,
+    size: Array,
+    of_class: list[Array],
+    fractions: Sequence[float],
+) -> tuple[float, float, float, float]:
+    """What is wrong with parts of groups, the worst first.
+
+    Args:
+        part: `(num_groups,)` the part of each group.
+        size: `(num_groups,)` rows of each group.
+        of_class: The same for the rows of each class.
+        fractions: Share of the rows for each part.
+
+    Returns:
+        How many parts are empty; how many classes the parts lack; how many
+        rows of a class are missing to half of a part's share; and how far off
+        the size of a part is, as a share of all rows.
+    """
+    share = np.asarray(fractions)
+
+    def held(sizes: Array) -> Array:
+        return np.bincount(part, sizes, len(share))[: len(share)]
+
+    rows, classes = held(size), [held(sizes) for sizes in of_class]
+    short = [
+        np.maximum(share * sizes.sum() / 2 - found, 0).sum()
+        for sizes, found in zip(of_class, classes, strict=True)
+    ]
+    return (
+        float(np.count_nonzero(rows == 0)),
+        float(sum(np.count_nonzero(found == 0) for found in classes)),
+        float(sum(short)),
+        float(np.abs(rows / size.sum() - share).max()),
+    )
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:

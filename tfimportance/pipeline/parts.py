@@ -174,4 +174,25 @@ def _split(
         ) from error
     nothing = traffic.take(np.arange(0))
     target, validation, test = [*parts, nothing][:3]
+    for name, part in zip(
+        ("target", "validation", "test"), parts, strict=False
+    ):
+        _check_classes(config, traffic, name, part)
     return target, validation, test
+
+
+def _check_classes(
+    config: RunConfig, traffic: Examples, name: str, part: Examples
+) -> None:
+    """Raises where the target has both classes, but this part of it one."""
+    positives = int(traffic.labels.sum())
+    if positives in (0, len(traffic)) or len(np.unique(part.labels)) == 2:
+        return
+    grows = "Lower `target_rows`" if name == "test" else f"Raise `{name}_rows`"
+    raise fail(
+        f"The {name} rows must hold both classes.",
+        f"target={config.target!r} with {positives} positives in "
+        f"{len(traffic)} rows, of which {int(part.labels.sum())} in the "
+        f"{len(part)} {name} rows",
+        f"{grows} or change `seed`.",
+    )
