@@ -1,5 +1,7 @@
 """The diagnosis from the shell, on files whose truth is known."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,12 @@ def test_suspects_gaps_and_the_discovery_curve(files, capsys, tmp_path):
     first = suspects.iloc[0]
     assert f"row {first.id}, label {first.label}, suspicion" in out
     assert first.text[:30] in out
+    for suspect in suspects.itertuples():
+        place, name = suspect.evidence_position, None
+        if suspect.evidence_reference == "pool":
+            place = name = pool.index[place]
+        assert (suspect.evidence_id == name) == (name is not None)
+        assert f"against {suspect.evidence_reference} {place}  " in out
 
 
 def test_the_rows_of_a_query_do_not_clear_each_other(tmp_path, capsys):
@@ -125,7 +133,13 @@ def test_an_explanation_by_id_and_by_number(files, capsys):
     by_number = capsys.readouterr().out
     name = str(pool.id.iloc[7])
     assert main(["explain", *files, "--id", "id", *options, name]) == 0
-    assert capsys.readouterr().out == by_number
+    # The same lines, with ids in the place of the pool's row numbers.
+    expected = re.sub(
+        r"(?<=  pool   )(\d+) *(?=  label)",
+        lambda place: f"{pool.id.iloc[int(place[1])]!s:<7}",
+        by_number.replace("row 7,", f"id {name} (row 7),", 1),
+    )
+    assert capsys.readouterr().out == expected
     assert by_number.startswith(f"row 7, label {pool.recommended.iloc[7]}, ")
     assert by_number.count("  for ") == 4  # two targets, two of the pool
     assert main(["explain", *files, *options, "7", "800"]) == 2

@@ -53,9 +53,11 @@ class Review:
                 f"  row {row.get('id', row['row'])}, label {row['label']}, "
                 f"suspicion {row['suspicion']:.2f}  {shorten(row['text'])}"
             )
+            place = row.get("evidence_id")
+            place = row["evidence_position"] if place is None else place
             lines.append(
                 f"    as against {row['evidence_reference']} "
-                f"{row['evidence_position']}  {shorten(row['evidence_text'])}"
+                f"{place}  {shorten(row['evidence_text'])}"
             )
         parts = ["\n".join(lines), str(self.coverage)]
         if self.discovery is not None:

@@ -71,17 +71,32 @@ def described(
     return known
 
 
-def texts_of_voters(
+def described_voters(
     is_target: Array, position: Array, poll: Poll, texts: Any, target_texts: Any
-) -> Array:
-    """Returns the text of each target or pool row, "" where it is unknown."""
-    found = np.full(len(position), "", object)
+) -> dict[str, Array]:
+    """Returns the columns `id` and `text` of targets and pool rows.
+
+    Args:
+        is_target: `(count,)` whether each is a target, else a row of the pool.
+        position: `(count,)` row numbers there.
+        poll: Who votes.
+        texts: As the pool's `source` of `described`.
+        target_texts: As the target's.
+
+    Returns:
+        Object arrays `(count,)` of each column that one of the sources has:
+        an id that is unknown is None, a text "".
+    """
+    found: dict[str, Array] = {}
     for name, source, count, side in (
         ("target_texts", target_texts, len(poll.target), is_target),
         ("texts", texts, poll.num_samples, ~is_target),
     ):
         known = described(name, source, count, position[side])
-        found[side] = known.get("text", "")
+        for column, values in known.items():
+            nothing = None if column == "id" else ""
+            blank = np.full(len(position), nothing, object)
+            found.setdefault(column, blank)[side] = values
     return found
 
 

@@ -12,9 +12,9 @@ from tfimportance._checks import Array, check_count, check_length, fail
 from tfimportance.diagnosis.common import (
     complete_settings,
     described,
+    described_voters,
     poll_of,
     shorten,
-    texts_of_voters,
 )
 from tfimportance.diagnosis.contributions import contributions
 from tfimportance.importance import importance_scores
@@ -37,9 +37,10 @@ class Explanation:
             important), as far as they are known.
         voters: A row for each voter shown: the sample's `row`, `reference`
             (`"target"` or `"pool"`), `position` (row number there), `label`,
-            `similarity`, `contribution` to the importance, and `text`. The
-            supporting ones come first, then the opposing: the targets, the
-            rows of the pool, each time the strongest first.
+            `similarity`, `contribution` to the importance, and `id` and
+            `text` as far as they are known; an `id` is printed in the place of
+            the position. The supporting ones come first, then the opposing:
+            the targets, the rows of the pool, each time the strongest first.
     """
 
     samples: pd.DataFrame
@@ -222,16 +223,16 @@ def _voter_table(
         columns["label"] = ballot.group[voter] % 2
     columns["similarity"] = voters["similarity"].to_numpy()
     columns["contribution"] = voters["contribution"].to_numpy()
-    if texts is not None or target_texts is not None:
-        columns["text"] = texts_of_voters(
-            is_target, position, poll, texts, target_texts
-        )
-    return pd.DataFrame(columns)
+    known = described_voters(is_target, position, poll, texts, target_texts)
+    return pd.DataFrame(columns | known)
 
 
 def _lines(sample: dict[Any, Any], voters: pd.DataFrame) -> Iterator[str]:
     """Yields the lines of one sample."""
-    title = [f"row {sample['row']}", f"importance {sample['importance']:.4g}"]
+    name = f"row {sample['row']}"
+    if "id" in sample:
+        name = f"id {sample['id']} ({name})"
+    title = [name, f"importance {sample['importance']:.4g}"]
     if "label" in sample:
         title.insert(1, f"label {sample['label']}")
     if "from_pool" in sample:
@@ -247,10 +248,12 @@ def _lines(sample: dict[Any, Any], voters: pd.DataFrame) -> Iterator[str]:
         yield f"  {shorten(sample['text'])}"
     for voter in voters.to_dict("records"):
         side = "for" if voter["contribution"] > 0 else "against"
+        place = voter.get("id")
+        place = voter["position"] if place is None else place
         parts = [
             f"  {side:7} {voter['contribution']:+9.4f}",
             f"similarity {voter['similarity']:8.3f}",
-            f"{voter['reference']:6} {voter['position']:<7}",
+            f"{voter['reference']:6} {place!s:<7}",
         ]
         if "label" in voter:
             parts.append(f"label {voter['label']}")

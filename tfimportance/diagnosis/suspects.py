@@ -16,8 +16,8 @@ from tfimportance._checks import (
 from tfimportance.diagnosis.common import (
     complete_settings,
     described,
+    described_voters,
     poll_of,
-    texts_of_voters,
 )
 from tfimportance.diagnosis.nearest import nearest_rows
 from tfimportance.importance import importance_scores
@@ -81,7 +81,7 @@ def label_errors(
         `importance`, `suspicion` in [0, 1] (unless by importance), and the
         most similar target or pool row that has the other label:
         `evidence_reference` (`"target"`, `"pool"`), `evidence_position`,
-        `evidence_similarity` and `evidence_text`.
+        `evidence_similarity`, and `evidence_id` and `evidence_text` if known.
 
     Raises:
         InputError: Where shapes, labels or settings do not fit.
@@ -144,10 +144,8 @@ def label_errors(
         "evidence_position": position,
         "evidence_similarity": similarity,
     }
-    if texts is not None or target_texts is not None:
-        columns["evidence_text"] = texts_of_voters(
-            is_target, position, poll, texts, target_texts
-        )
+    evidence = described_voters(is_target, position, poll, texts, target_texts)
+    columns |= {f"evidence_{name}": each for name, each in evidence.items()}
     return pd.DataFrame(columns)
 
 
