@@ -120,8 +120,11 @@ def test_every_row_in_its_order(
 
 def test_other_questions(folder, known, tmp_path, capsys, monkeypatch):
     """A version folder; row numbers for ids; labels that are words."""
-    monkeypatch.setattr(prediction, "_BLOCK", 50)
+    monkeypatch.setattr(prediction, "_BLOCK", 5)  # with one word in some
     words = ROWS.assign(liked=np.where(ROWS["recommended"], "yes", "no"))
+    order = np.argsort(~ROWS["recommended"].astype(bool), kind="stable")
+    words = words.iloc[order]
+    known = {name: known[name][order] for name in ("importance", "embedding")}
     words.to_parquet(tmp_path / "words.parquet")
     model, file = folder / "reviews" / "1", tmp_path / "words.parquet"
     code, _, _ = call(

@@ -78,9 +78,15 @@ def to_time(column: Column) -> Array:
 
 
 def to_label(
-    column: Column, positive: Any = None, argument: str = "label"
+    column: Column,
+    positive: Any = None,
+    argument: str = "label",
+    *,
+    whole: bool = True,
 ) -> Array:
     """float32 of 0 and 1: the rows whose value is (one of) `positive`.
+
+    Of a `column` that is not the whole one, no value has to be found.
 
     Raises:
         InputError: A label is missing or not binary, or no value is found.
@@ -104,7 +110,7 @@ def to_label(
             "Repair the labels, or give `positive=` the values that count "
             "as 1.",
         )
-    if positive is not None:
+    if positive is not None and whole:
         _check_found(positive, f"{argument}={column.name!r}", texts[:-1])
     return is_one.astype(np.float32)[codes]
 

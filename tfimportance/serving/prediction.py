@@ -193,7 +193,8 @@ def _values(
     if dtype == tf.string:
         return convert.to_text(str(column.name), column)
     if name == LABEL:
-        return convert.to_label(column, positive).astype(np.int64)
+        label = convert.to_label(column, positive, whole=False)
+        return label.astype(np.int64)
     values = convert.to_kept(column)
     if values.dtype != object or holds_lists(column):
         return values
