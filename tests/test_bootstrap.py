@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tfimportance.bootstrap import bootstrap_difference, holm, weighted_auc
+from tfimportance.bootstrap import (
+    Ranked,
+    bootstrap_difference,
+    bootstrap_differences,
+    holm,
+)
 from tfimportance.evaluation import auc_difference
 
 rng = np.random.default_rng(8)
@@ -17,13 +22,13 @@ def test_weighted_auc_is_the_auc_of_repeated_rows():
     expected = [
         roc_auc_score(np.repeat(LABEL, t), np.repeat(score, t)) for t in times
     ]
-    found = weighted_auc(LABEL, score, times.astype(float))
+    found = Ranked(LABEL, score).auc(times.T.astype(float))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_a_class_that_was_not_drawn_has_no_auc():
     weight = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    found = weighted_auc(np.array([0, 0, 1]), np.array([0.1, 0.2, 0.3]), weight)
+    found = Ranked(np.array([0, 0, 1]), np.array([0.1, 0.2, 0.3])).auc(weight.T)
     assert np.isnan(found[0])
     assert found[1] == 1
 
@@ -48,12 +53,19 @@ def test_the_spread_of_two_seeds_is_that_of_their_mean():
     label = np.arange(4000) % 2  # so many rows that only the seeds differ
     base = label + rng.normal(0, 0.5, 4000)
     one, two = base + rng.normal(0, 1, 4000), base
-    weight = np.ones((1, 4000))
-    gap = np.diff([weighted_auc(label, each, weight)[0] for each in (one, two)])
+    gap = np.diff([roc_auc_score(label, each) for each in (one, two)])
     lower, upper = bootstrap_difference(label, [one, two], [one, one])
     # Of two seeds drawn, a half is one of each, a quarter twice the same.
     reach = abs(gap[0]) / 2 * 2**0.5
     assert (upper - lower) / 2 == pytest.approx(reach, rel=0.1)
+
+
+def test_strategies_are_resampled_together_as_each_alone():
+    both = bootstrap_differences(
+        LABEL, {"ours": OURS, "same": THEIRS}, THEIRS, resamples=120
+    )
+    alone = bootstrap_difference(LABEL, OURS, THEIRS, resamples=120)
+    assert both == {"ours": alone, "same": (0, 0)}
 
 
 def test_equal_seeds_give_equal_intervals():

@@ -249,6 +249,12 @@ def test_rows_of_a_group_that_repeat_each_other_widen_all_intervals():
     assert grouped.p_value > alone.p_value
 
 
+def test_uniform_training_alone_has_no_evidence(four):
+    alone = Comparison(four.parts, {"uniform": four.trained["uniform"]})
+    assert alone.evidence() == {}
+    assert alone.to_frame().strategy.tolist() == ["uniform"]
+
+
 def test_the_threshold_is_chosen_on_the_validation_rows():
     """It is 0.3 there; on the test rows 0.8 would have been better."""
     label = np.array([0, 0, 1, 1])

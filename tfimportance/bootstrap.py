@@ -1,6 +1,7 @@
 """Intervals of a paired AUC difference by resampling, and many at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,21 +17,34 @@ def bootstrap_difference(
     labels: ArrayLike,
     scores: Sequence[ArrayLike],
     baseline_scores: Sequence[ArrayLike],
+    **options: Any,
+) -> tuple[float, float]:
+    """Returns the interval of one strategy; see `bootstrap_differences`."""
+    found = bootstrap_differences(
+        labels, {"": scores}, baseline_scores, **options
+    )
+    return found[""]
+
+
+def bootstrap_differences(
+    labels: ArrayLike,
+    scores: Mapping[str, Sequence[ArrayLike]],
+    baseline_scores: Sequence[ArrayLike],
     *,
     group: ArrayLike | None = None,
     resamples: int = 1000,
     seed: int = 0,
-) -> tuple[float, float]:
-    """Returns the 95% percentile interval of the mean difference in AUC.
+) -> dict[str, tuple[float, float]]:
+    """Returns 95% percentile intervals of the mean differences in AUC.
 
     Each resample draws test rows (or whole groups) and training seeds with
-    replacement, the same ones for both sides, so that the interval covers
+    replacement, the same ones for all strategies, so that the intervals cover
     other rows and other seeds. It makes no assumption on the shape of the
     distribution and so checks the one of `auc_difference`.
 
     Args:
         labels: `(num_samples,)` of 0 and 1.
-        scores: One `(num_samples,)` array for each seed.
+        scores: By strategy, one `(num_samples,)` array for each seed.
         baseline_scores: The same number of arrays, paired by seed.
         group: `(num_samples,)`, or None for independent rows.
         resamples: How many; those that drew one class only are left out.
@@ -42,53 +56,76 @@ def bootstrap_difference(
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993.
     """
     check_count("resamples", resamples)
-    label, ours, theirs, number = paired_scores(
-        labels, scores, baseline_scores, group
+    label, theirs, _, number = paired_scores(
+        labels, baseline_scores, baseline_scores, group
     )
+    baseline = [Ranked(label, each) for each in theirs]
+    ranked: dict[str, list[Ranked]] = {}
+    for name, given in scores.items():
+        _, ours, *_ = paired_scores(labels, given, baseline_scores, group)
+        ranked[name] = [Ranked(label, each) for each in ours]
     rng = np.random.default_rng(seed)
-    num_groups, num_seeds = number.max() + 1, len(ours)
+    num_groups, num_seeds = number.max() + 1, len(baseline)
+    # Seeds are few: the spread of means of them is made up for.
     correction = (num_seeds / max(num_seeds - 1, 1)) ** 0.5
-    differences = []
+    differences: dict[str, list[Array]] = {name: [] for name in ranked}
     for start in range(0, resamples, _CHUNK):
         count = min(_CHUNK, resamples - start)
-        drawn = rng.multinomial(
-            num_groups, np.full(num_groups, 1 / num_groups), count
+        drawn, times = (
+            rng.multinomial(size, np.full(size, 1 / size), count).T
+            for size in (num_groups, num_seeds)
         )
-        weight = drawn[:, number].astype(np.float64)
-        times = rng.multinomial(
-            num_seeds, np.full(num_seeds, 1 / num_seeds), count
-        )
-        each = [
-            weighted_auc(label, a, weight) - weighted_auc(label, b, weight)
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-        middle = np.mean(each, axis=0)
-        # Seeds are few: the spread of means of them is made up for.
-        offset = np.sum(times.T * (each - middle), axis=0) / num_seeds
-        differences.append(middle + offset * correction)
+        weight = drawn[number].astype(np.float64)
+        base = np.array([each.auc(weight) for each in baseline])
+        for name, strategy in ranked.items():
+            each = np.array([one.auc(weight) for one in strategy]) - base
+            middle = each.mean(axis=0)
+            offset = np.sum(times * (each - middle), axis=0) / num_seeds
+            differences[name].append(middle + offset * correction)
     tail = (1 - CONFIDENCE) / 2
-    lower, upper = np.nanquantile(np.concatenate(differences), [tail, 1 - tail])
-    return float(lower), float(upper)
+    found = {}
+    for name, parts in differences.items():
+        lower, upper = np.nanquantile(np.concatenate(parts), [tail, 1 - tail])
+        found[name] = float(lower), float(upper)
+    return found
 
 
-def weighted_auc(label: Array, score: Array, weight: Array) -> Array:
-    """Returns `(resamples,)` AUCs under row weights `(resamples, rows)`.
+class Ranked:
+    """Scores in their order, whose AUC is asked for under many weights.
 
-    NaN where all weight of a class is zero. Ties count half.
+    Args:
+        label: `(num_samples,)` of 0 and 1.
+        score: `(num_samples,)`.
     """
-    _, level = np.unique(score, return_inverse=True)
-    order = np.argsort(level, kind="stable")
-    starts = np.flatnonzero(np.diff(level[order], prepend=-1))
-    positive, negative = (
-        np.add.reduceat((weight * (label == c))[:, order], starts, axis=1)
-        for c in (1, 0)
-    )
-    below = np.cumsum(negative, axis=1) - negative / 2
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    above = np.sum(positive * below, axis=1)
-    return np.divide(
-        above, pairs, out=np.full(len(weight), np.nan), where=pairs > 0
-    )
+
+    def __init__(self, label: Array, score: Array) -> None:
+        _, level = np.unique(score, return_inverse=True)
+        self._order = np.argsort(level, kind="stable")
+        self._starts = np.flatnonzero(np.diff(level[self._order], prepend=-1))
+        self._positive = (label[self._order] == 1).astype(np.float64)[:, None]
+
+    def auc(self, weight: Array) -> Array:
+        """Returns the AUCs under row weights; ties count half.
+
+        Args:
+            weight: `(num_samples, resamples)` float64.
+
+        Returns:
+            `(resamples,)`; NaN where all weight of a class is zero.
+        """
+        every = weight[self._order]
+        positive = every * self._positive
+        every -= positive  # what is left is that of the negative rows
+        if len(self._starts) < len(every):
+            positive, every = (
+                np.add.reduceat(each, self._starts, axis=0)
+                for each in (positive, every)
+            )
+        pairs = positive.sum(axis=0) * every.sum(axis=0)
+        below = np.cumsum(every, axis=0) - every / 2
+        above = np.einsum("ij,ij->j", positive, below)
+        nothing = np.full(len(pairs), np.nan)
+        return np.divide(above, pairs, out=nothing, where=pairs > 0)
 
 
 def holm(p_values: ArrayLike) -> Array:

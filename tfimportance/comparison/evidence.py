@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from numpy.typing import ArrayLike
 
 from tfimportance._checks import Array
-from tfimportance.bootstrap import bootstrap_difference, holm
+from tfimportance.bootstrap import bootstrap_differences, holm
 from tfimportance.evaluation import CONFIDENCE, auc_difference
 
 
@@ -58,12 +58,12 @@ def weigh(
         group: `(num_samples,)`, for intervals over groups, or None.
     """
     found: dict[str, Evidence] = {}
+    resampled = bootstrap_differences(label, ours, baseline, group=group)
     for name, each in ours.items():
         gain = auc_difference(label, each, baseline, group=group)
-        again = bootstrap_difference(label, each, baseline, group=group)
         p_value = gain.p_value
         found[name] = Evidence(
-            gain.mean, gain.interval, again, p_value, p_value
+            gain.mean, gain.interval, resampled[name], p_value, p_value
         )
     adjusted = holm([each.p_value for each in found.values()])
     return {
