@@ -359,6 +359,7 @@ def test_target_rows_alone_are_no_breach_of_the_floor():
         (lambda: Curriculum(easiness=WEIGHT), "easiness"),
         (lambda: allocation_of("topk"), "Did you mean 'top_k'"),
         (lambda: allocation_of(3), "allocation=3"),
+        (lambda: allocation_of(TopK), "an object with a method"),
         (lambda: allocation_of(()), "one part or more"),
         (lambda: allocation_of(["weight", "repeat"]), "counts twice"),
         (

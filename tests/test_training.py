@@ -389,6 +389,8 @@ def test_tensorboard_of_a_uniform_run(tmp_path):
         ({"features": X.tolist()}, "np.asarray"),
         ({"features": (X, X[1:])}, r"\(236,\)"),
         ({"seed": -1}, "seed=-1"),
+        ({"seed": 2**32}, "seed=4294967296"),
+        ({"labels": Y[:, None]}, r"shape=\(237, 1\). Take its only column"),
         ({"features": X[:0], "labels": Y[:0]}, "at least one row"),
         *(
             ({"features": data, "labels": None}, message)

@@ -70,6 +70,7 @@ def check_length(name: str, value: Array, expected: int, other: str) -> None:
         f"`{name}` must have shape ({expected},), one entry for each row of "
         f"`{other}`.",
         f"{name}.shape={value.shape}",
+        "Take its only column, [:, 0]." if value.shape == (expected, 1) else "",
     )
 
 

@@ -34,7 +34,7 @@ def allocation_of(choice: Any) -> Allocation:
         choice = choice.parts
     if isinstance(choice, Sequence):
         return _combined(tuple(allocation_of(each) for each in choice))
-    if callable(getattr(choice, "plan", None)):
+    if callable(getattr(choice, "plan", None)) and not isinstance(choice, type):
         return choice
     raise fail(
         "`allocation` must be one of its words, an object with a method "

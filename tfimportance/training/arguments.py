@@ -45,6 +45,8 @@ def check_settings(
     check_count("patience", patience)
     if seed is not None:
         check_count("seed", seed, at_least=0)
+        if seed >= 2**32:
+            raise fail("`seed` must be less than 2**32.", f"seed={seed}")
     elif checkpoint is not None:
         raise fail(
             "`seed` must be given with `checkpoint`.",
