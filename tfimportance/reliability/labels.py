@@ -4,7 +4,8 @@ Three opinions are heard on every row (see `opinions`). Which of them can be
 trusted differs from data to data, so it is measured: a logistic regression on
 the target rows, whose labels are trusted, turns them into `q`, the probability
 of label 1 in the target. How often the labels of the pool are wrong is then a
-matter of two numbers, found from all pool rows (see `noise`).
+matter of two numbers, and how much its class mix differs from the target's of a
+third, all found from the pool rows (see `noise`).
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,20 @@ from sklearn.preprocessing import StandardScaler
 from tfimportance._checks import Array, check_count, check_length
 from tfimportance.importance.modes import as_labels
 from tfimportance.importance.sources import read_all
-from tfimportance.reliability.noise import flip_rates, true_label
+from tfimportance.reliability.noise import (
+    class_shift,
+    flip_rates,
+    shifted,
+    true_label,
+)
 from tfimportance.reliability.opinions import NAMES, Opinions
 from tfimportance.similarity import check_same_dim
 
 # Inverse regularisation of the regression on three standardised opinions.
 _TRUST = 0.3
 _DOUBT = 1e-4
+# Standard errors of the target's own class mix that a shift must exceed.
+_BEYOND_CHANCE = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,9 @@ class LabelReliability:
         opinion_weight: How much each opinion counts, `target`, `pool` and
             `model`: the log-odds that one standard deviation of it is worth.
         scale: The factor before sinh of the agreements.
+        class_shift: Log-odds of class 1 in the pool less those in the target;
+            0 where chance explains the difference. `probability` takes it into
+            account, `plausibility`, which speaks of the target, does not.
     """
 
     plausibility: Array
@@ -49,6 +60,7 @@ class LabelReliability:
     flip_rate: tuple[float, float]
     opinion_weight: dict[str, float]
     scale: float
+    class_shift: float
 
 
 def label_reliability(
@@ -64,6 +76,14 @@ def label_reliability(
     seed: int = 0,
 ) -> LabelReliability:
     """Returns how likely each label is right, judged by trusted target rows.
+
+    A class that is rarer in the pool than in the target may be so by itself or
+    by wrong labels of one kind. Which of them, the labels tell only as far as
+    the opinions are sure of some rows. A shift of the class mix explains what
+    it can if it is larger than chance would make it, by three standard errors
+    of the target's log-odds; flips explain the rest. With opinions that say
+    little, few targets or another kind of rows in the pool, both are uncertain,
+    and a target with the pool's class mix is the safer one.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -94,7 +114,8 @@ def label_reliability(
         InputError: Where shapes, labels or settings do not fit.
 
     Source: calibration of a committee by logistic regression, J. Platt, 1999;
-    class-conditional label noise, N. Natarajan et al., NIPS 2013.
+    class-conditional label noise, N. Natarajan et al., NIPS 2013; other class
+    mixes, M. Saerens et al., Neural Computation 14, 2002.
     """
     opinions = open_opinions(
         embeddings,
@@ -171,12 +192,23 @@ def judge(opinions: Opinions, known: Array, rows: Array) -> LabelReliability:
     # No opinion is beyond doubt, and no logarithm of it infinite.
     positive = np.clip(positive, _DOUBT, 1 - _DOUBT)
     label = opinions.label[rows]
-    rates = flip_rates(positive, label)
-    truth = true_label(positive, label, rates)
+    shift = _shift(positive, label, opinions.target_label[known])
+    moved = shifted(positive, shift) if shift else positive
+    rates = flip_rates(moved, label)
+    truth = true_label(moved, label, rates)
     return LabelReliability(
         np.where(label == 1, positive, 1 - positive),
         np.where(label == 1, truth, 1 - truth),
         rates,
         dict(zip(NAMES, committee.coef_[0].tolist(), strict=True)),
         opinions.scale,
+        shift,
     )
+
+
+def _shift(positive: Array, label: Array, target_label: Array) -> float:
+    """Returns the shift of the classes, 0 if chance explains it."""
+    share = target_label.mean()
+    error = 1 / np.sqrt(len(target_label) * share * (1 - share))
+    shift = class_shift(positive, label)
+    return shift if abs(shift) > _BEYOND_CHANCE * error else 0.0
