@@ -1,11 +1,14 @@
 """Pools of more rows than are looked at, shuffled and of unequal classes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfimportance.reliability import choice as choosing
 from tfimportance.reliability import choose_weights, learners, opinions
-from tfimportance.reliability.labels import open_opinions
+from tfimportance.reliability.labels import judge, open_opinions
 
 LIMIT = 60
 RARE = 40  # of 300 rows: more than half the limit, so that it too is cut
@@ -130,7 +133,7 @@ def test_candidates_are_tried_on_some_rows_and_what_is_theirs(monkeypatch):
     monkeypatch.setattr(choosing, "linear", learning)
     found = choose_weights(x, target, labels=y, target_labels=target_label)
     *tried, everything = judged
-    assert everything.tolist() == list(range(300))
+    assert everything == opinions.ALL
     assert len(tried) == 5
     middle = x.mean(axis=0, dtype=np.float64).astype(np.float32)
     for rows, relevance in zip(tried, near[:5], strict=True):
@@ -148,3 +151,71 @@ def test_relevance_is_that_of_a_pool_as_frequent_as_the_target():
     target, target_label = made(10, rows=30, rare=15)
     found = choose_weights(x, target, labels=y, target_labels=target_label)
     assert found.relevance.mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_of_stacked_matrices_rows_are_those_of_one_matrix():
+    x, target = made(11)[0], made(12, rows=50)[0]
+    both = np.concatenate([x, target])
+    stacked = learners.Stacked(x, target)
+    for rows in ([0, 299, 300, 349], [3, 5], [300, 320], []):
+        taken = stacked[np.array(rows, int)]
+        np.testing.assert_array_equal(taken, both[np.array(rows, int)])
+
+
+def test_models_are_asked_in_parts_that_change_nothing(monkeypatch):
+    x, y = made(13)
+    whole = learners.out_of_fold(x, y, None, 0).log_odds
+    monkeypatch.setattr(learners, "_ASKED_AT_ONCE", 7)
+    parts = learners.out_of_fold(x, y, None, 0).log_odds
+    assert parts == pytest.approx(whole, abs=1e-6)
+
+
+def test_rows_are_centred_but_not_those_of_the_caller():
+    x, y = made(14)
+    target, target_label = made(15, rows=50, rare=20)
+    x += 3
+    kept, kept_target = x.copy(), target.copy()
+    heard = open_opinions(
+        x, target, labels=y, target_labels=target_label, **SETTINGS
+    )
+    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(target, kept_target)
+    assert heard.pool == pytest.approx(x - x.mean(axis=0), abs=1e-5)
+    assert heard.target == pytest.approx(target - x.mean(axis=0), abs=1e-5)
+
+
+def test_whole_numbers_of_a_dataset_are_rows_too():
+    x, y = made(18)
+    target, target_label = made(19, rows=50, rare=20)
+    x, target = np.int64(9 * x), np.int64(9 * target)
+    heard, expected = (
+        open_opinions(
+            *rows, labels=y, target_labels=target_label, **SETTINGS
+        ).given(np.arange(50), opinions.ALL)
+        for rows in (
+            map(tf.data.Dataset.from_tensor_slices, (x, target)),
+            (x, target),
+        )
+    )
+    np.testing.assert_allclose(heard[0], expected[0], atol=1e-6)
+
+
+def test_a_large_pool_is_held_about_once(monkeypatch):
+    """Beyond the caller's: one copy, and what is at work on parts of it."""
+    x, y = made(16, rows=20_000, rare=6_000)
+    x = np.repeat(x, 32, axis=1)
+    target, target_label = made(17, rows=50, rare=20)
+    target = np.repeat(target, 32, axis=1)
+    for limit in ("MOST_ROWS", "_MOST_IN_TREES", "_ASKED_AT_ONCE"):
+        monkeypatch.setattr(learners, limit, 500)
+    tracemalloc.start()
+    try:
+        heard = open_opinions(
+            x, target, labels=y, target_labels=target_label, **SETTINGS
+        )
+        choosing._relevance(heard, 0)
+        judge(heard, np.arange(50), opinions.ALL)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 1.8 * x.nbytes

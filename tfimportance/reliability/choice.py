@@ -24,12 +24,13 @@ from tfimportance.reliability.labels import (
     open_opinions,
 )
 from tfimportance.reliability.learners import (
+    Stacked,
     folds,
     linear,
     out_of_fold,
     some,
 )
-from tfimportance.reliability.opinions import Opinions
+from tfimportance.reliability.opinions import ALL, Opinions
 from tfimportance.weighting import SampleWeight, to_sample_weight
 
 UNIFORM = "uniform"
@@ -163,7 +164,7 @@ def choose_weights(
     tried = _tried(opinions, relevance, groups, seed)
     candidates = _judged(opinions.target_label, tried, groups)
     everybody = np.arange(len(opinions.target))
-    found = judge(opinions, everybody, np.arange(len(opinions.pool)))
+    found = judge(opinions, everybody, ALL)
     weights = _weights(found, relevance)
     mixed = sum(each.share * weights[each.name] for each in candidates)
     weight = np.asarray(mixed, np.float32).view(SampleWeight)
@@ -197,9 +198,9 @@ def _weights(
 
 def _relevance(opinions: Opinions, seed: int) -> Array:
     """Returns how much each pool row looks like the target, out of fold."""
-    rows = np.concatenate([opinions.pool, opinions.target])
+    rows = Stacked(opinions.pool, opinions.target)
     count = len(opinions.pool)
-    is_target = (np.arange(len(rows)) >= count).astype(np.int8)
+    is_target = np.repeat([0, 1], [count, len(opinions.target)])
     models = out_of_fold(rows, is_target, None, seed, balanced=True)
     return expit(models.log_odds[:count])
 

@@ -25,7 +25,7 @@ from tfimportance.reliability.noise import (
     shifted,
     true_label,
 )
-from tfimportance.reliability.opinions import NAMES, Opinions
+from tfimportance.reliability.opinions import ALL, NAMES, Opinions
 from tfimportance.similarity import check_same_dim
 
 # Inverse regularisation of the regression on three standardised opinions.
@@ -129,7 +129,7 @@ def label_reliability(
         seed=seed,
     )
     everybody = np.arange(len(opinions.target))
-    return judge(opinions, everybody, np.arange(len(opinions.pool)))
+    return judge(opinions, everybody, ALL)
 
 
 def open_opinions(
@@ -147,8 +147,13 @@ def open_opinions(
     """Returns the opinions on checked rows; see `label_reliability`."""
     check_count("seed", seed, at_least=0)
     check_count("pool_size", pool_size, at_least=2)
-    pool = read_all("embeddings", embeddings)
-    target = read_all("target_embeddings", target_embeddings)
+    pool, target = (
+        read_all(name, rows).astype(np.float32, copy=False)
+        for name, rows in (
+            ("embeddings", embeddings),
+            ("target_embeddings", target_embeddings),
+        )
+    )
     check_same_dim(pool.shape, target.shape)
     label = as_labels("labels", labels, len(pool), both=True)
     target_label = as_labels(
@@ -181,7 +186,9 @@ def _groups(
     return groups
 
 
-def judge(opinions: Opinions, known: Array, rows: Array) -> LabelReliability:
+def judge(
+    opinions: Opinions, known: Array, rows: Array | slice
+) -> LabelReliability:
     """Returns the reliability of the pool's `rows` by the `known` targets."""
     on_pool, on_target = opinions.given(known, rows)
     scaler = StandardScaler().fit(on_pool)

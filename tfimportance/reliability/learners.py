@@ -23,6 +23,7 @@ STRENGTHS = (1e-4, 1e-3, 1e-2)
 _FOLDS = 5
 MOST_ROWS = 20_000  # that a linear model learns from; more change little
 _MOST_IN_TREES = 5_000  # which take longer
+_ASKED_AT_ONCE = 100_000  # rows, of a pool that may be as large as memory
 _STEPS = 200
 _TREES, _LEAF = 50, 3
 _CERTAIN = 0.005  # no forest is surer than this
@@ -105,6 +106,25 @@ def _log_odds(trees: ExtraTreesClassifier, features: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class Stacked:
+    """Two matrices, one below the other, of which only rows are copied.
+
+    Attributes:
+        upper: `(num_upper, embedding_dim)`.
+        lower: `(num_lower, embedding_dim)`.
+    """
+
+    upper: Array
+    lower: Array
+
+    def __getitem__(self, rows: Array) -> Array:
+        """Returns `(len(rows), embedding_dim)` of ascending row numbers."""
+        above, below = np.split(rows, [np.searchsorted(rows, len(self.upper))])
+        below = below - len(self.upper)
+        return np.concatenate([self.upper[above], self.lower[below]])
+
+
+@dataclass(frozen=True)
 class OutOfFold:
     """Models of four fifths of the rows each.
 
@@ -124,7 +144,7 @@ class OutOfFold:
 
 
 def out_of_fold(
-    features: Array,
+    features: Array | Stacked,
     label: Array,
     group: Array | None,
     seed: int,
@@ -154,7 +174,7 @@ def out_of_fold(
 
 
 def _fitted(
-    features: Array,
+    features: Array | Stacked,
     label: Array,
     fold: Array,
     seed: int,
@@ -170,8 +190,10 @@ def _fitted(
             continue  # nothing can be learnt: no opinion
         known = known[some(label[known], rng, most)]
         model = learn(features[known], label[known])
-        unseen = fold == number
-        log_odds[unseen] = model(features[unseen])
+        unseen = np.flatnonzero(fold == number)
+        for start in range(0, len(unseen), _ASKED_AT_ONCE):
+            rows = unseen[start : start + _ASKED_AT_ONCE]
+            log_odds[rows] = model(features[rows])
         models.append(model)
     return OutOfFold(log_odds, tuple(models))
 

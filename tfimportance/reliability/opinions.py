@@ -10,6 +10,7 @@ from tfimportance.reliability.learners import folds, out_of_fold
 
 NAMES = ("target", "pool", "model")
 SCALES = (4.0, 8.0)  # of sinh; the data choose
+ALL = slice(None)  # rows of the pool
 
 
 class Opinions:
@@ -25,6 +26,9 @@ class Opinions:
     group in the model or, among targets, in the target's agreement; all labels
     of the pool together choose the kind of model, all targets the scale of
     sinh at which both agreements, by rank, tell their labels best.
+
+    The matrices given become its own: they are centred where they lie, for a
+    pool may be too large to hold twice.
 
     Attributes:
         scale: The one given or chosen.
@@ -44,8 +48,10 @@ class Opinions:
         seed: int,
     ) -> None:
         middle = pool.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self.pool, self.label = pool - middle, label
-        self.target, self.target_label = target - middle, target_label
+        pool -= middle
+        target -= middle
+        self.pool, self.label = pool, label
+        self.target, self.target_label = target, target_label
         self._target_group, self._seed = target_group, seed
         rng = np.random.default_rng(seed)
         some = _balanced(label, pool_size, rng)
@@ -59,15 +65,15 @@ class Opinions:
         self._by_model = models.log_odds
         self._on_target_by_model = models.asked(self.target)
 
-    def given(self, known: Array, rows: Array) -> tuple[Array, Array]:
+    def given(self, known: Array, rows: Array | slice) -> tuple[Array, Array]:
         """Returns the opinions where only the `known` targets vote.
 
         Args:
             known: Numbers of target rows, of both classes.
-            rows: Numbers of pool rows.
+            rows: Numbers of pool rows, or `ALL`, which copies none.
 
         Returns:
-            `(len(rows), 3)` on these pool rows, and `(num_targets, 3)`.
+            `(num_rows, 3)` on these pool rows, and `(num_targets, 3)`.
         """
         voters, label = self.target[known], self.target_label[known]
         on_target = _agreement(self.target, voters, label, self.scale)
