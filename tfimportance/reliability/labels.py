@@ -102,7 +102,8 @@ def label_reliability(
         labels: `(num_samples,)` of 0 and 1, both present.
         target_labels: `(num_targets,)` of 0 and 1, both present; trusted.
         group: `(num_samples,)` of any values, such as the query of each row,
-            or None: no row is judged by a model that knows its group.
+            or None: no row is judged by a model that knows its group. Copies
+            of a row belong to one group, or they vouch for each other's label.
         target_group: `(num_targets,)`, likewise: the targets of one group do
             not vouch for each other.
         scale: As in `importance_scores`; None takes 4 or 8, whichever tells the
