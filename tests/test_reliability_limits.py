@@ -200,6 +200,7 @@ def test_whole_numbers_of_a_dataset_are_rows_too():
     np.testing.assert_allclose(heard[0], expected[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_large_pool_is_held_about_once(monkeypatch):
     """Beyond the caller's: one copy, and what is at work on parts of it."""
     x, y = made(16, rows=20_000, rare=6_000)

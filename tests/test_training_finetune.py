@@ -60,6 +60,7 @@ def test_every_part_of_the_encoder_learns_by_weight(checkpoint):
     assert refreshed.shape == (96,)
 
 
+@pytest.mark.slow
 def test_the_command_trains_both_ways(checkpoint, capsys):
     options = ["--rows", "64", "--epochs", "1", "--length", "12"]
     found = finetune.main([checkpoint, *options, "--learning-rate", "0.003"])
