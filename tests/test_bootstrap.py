@@ -4,13 +4,18 @@ from sklearn.metrics import roc_auc_score
 
 from tfimportance.bootstrap import (
     Ranked,
-    bootstrap_difference,
     bootstrap_differences,
     holm,
 )
 from tfimportance.evaluation import auc_difference
 
 rng = np.random.default_rng(8)
+
+
+def bootstrap_difference(label, ours, theirs, **options):
+    return bootstrap_differences(label, {"": ours}, theirs, **options)[""]
+
+
 LABEL = rng.integers(0, 2, 400)
 OURS = [LABEL + rng.normal(0, 1.0, 400) for _ in range(3)]
 THEIRS = [LABEL + rng.normal(0, 1.6, 400) for _ in range(3)]

@@ -1,7 +1,6 @@
 """Intervals of a paired AUC difference by resampling, and many at once."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,19 +10,6 @@ from tfimportance.evaluation import CONFIDENCE, paired_scores
 
 # Resamples in one matrix, which holds this many numbers for each row.
 _CHUNK = 50
-
-
-def bootstrap_difference(
-    labels: ArrayLike,
-    scores: Sequence[ArrayLike],
-    baseline_scores: Sequence[ArrayLike],
-    **options: Any,
-) -> tuple[float, float]:
-    """Returns the interval of one strategy; see `bootstrap_differences`."""
-    found = bootstrap_differences(
-        labels, {"": scores}, baseline_scores, **options
-    )
-    return found[""]
 
 
 def bootstrap_differences(

@@ -129,9 +129,9 @@ class Curriculum:
         step:    start
 
     and from epoch `until` on all rows: uniform training. Rows of weight zero
-    never come. An epoch always has
-    as many rows: those that are open come equally often, as far as that
-    divides, so that a comparison of equal epochs is one of equal steps.
+    never come. An epoch always has as many rows: those that are open come
+    equally often, as far as that divides, so that a comparison of equal epochs
+    is one of equal steps.
 
     Attributes:
         order: `"important"`: the largest sample weights first; `"easy"`: the

@@ -86,11 +86,10 @@ class LearningRate(Weight):
     One bound keeps this safe. Of Adam's own gradients each is at most
     `sqrt(v / (1 - b2))`, since `v` contains it; the weighted gradient is held
     elementwise within the batch's largest weight (at least 1) times that.
-    Without it the
-    first steps, whose `v` is the square of one gradient that may be near zero
-    by chance, would be unbounded. With equal weights it never acts on the
-    gradient of the data, and after some steps hardly ever. In it no weight
-    counts for more than 1,000, which is as far as float32 goes.
+    Without it the first steps, whose `v` is the square of one gradient that may
+    be near zero by chance, would be unbounded. With equal weights it never acts
+    on the gradient of the data, and after some steps hardly ever. In it no
+    weight counts for more than 1,000, which is as far as float32 goes.
 
     It costs a second backward pass. For a model with Keras' own `train_step`,
     compiled with SGD, RMSprop, Adam, AdamW or Nadam, without gradient clipping
