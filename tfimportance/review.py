@@ -18,7 +18,7 @@ from tfimportance.diagnosis import (
     explain,
     label_errors,
 )
-from tfimportance.diagnosis.common import shorten
+from tfimportance.diagnosis.common import id_or_position, shorten
 from tfimportance.diagnosis.discovery import Discovery
 from tfimportance.diagnosis.explanation import Explanation
 from tfimportance.diagnosis.gaps import Coverage
@@ -53,11 +53,10 @@ class Review:
                 f"  row {row.get('id', row['row'])}, label {row['label']}, "
                 f"suspicion {row['suspicion']:.2f}  {shorten(row['text'])}"
             )
-            place = row.get("evidence_id")
-            place = row["evidence_position"] if place is None else place
             lines.append(
                 f"    as against {row['evidence_reference']} "
-                f"{place}  {shorten(row['evidence_text'])}"
+                f"{id_or_position(row, 'evidence_')}  "
+                f"{shorten(row['evidence_text'])}"
             )
         parts = ["\n".join(lines), str(self.coverage)]
         if self.discovery is not None:

@@ -1,7 +1,7 @@
 """Settings and texts, as every diagnosis takes them."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,12 @@ def described(
         pairs = zip(*parts, strict=True)
         known["text"] = [" | ".join(filter(None, pair)) for pair in pairs]
     return known
+
+
+def id_or_position(row: Mapping[Any, Any], prefix: str = "") -> Any:
+    """Returns what names a voter to a person: its id, where it is known."""
+    known = row.get(f"{prefix}id")
+    return row[f"{prefix}position"] if known is None else known
 
 
 def described_voters(

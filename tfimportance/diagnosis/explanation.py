@@ -13,6 +13,7 @@ from tfimportance.diagnosis.common import (
     complete_settings,
     described,
     described_voters,
+    id_or_position,
     poll_of,
     shorten,
 )
@@ -248,12 +249,10 @@ def _lines(sample: dict[Any, Any], voters: pd.DataFrame) -> Iterator[str]:
         yield f"  {shorten(sample['text'])}"
     for voter in voters.to_dict("records"):
         side = "for" if voter["contribution"] > 0 else "against"
-        place = voter.get("id")
-        place = voter["position"] if place is None else place
         parts = [
             f"  {side:7} {voter['contribution']:+9.4f}",
             f"similarity {voter['similarity']:8.3f}",
-            f"{voter['reference']:6} {place!s:<7}",
+            f"{voter['reference']:6} {id_or_position(voter)!s:<7}",
         ]
         if "label" in voter:
             parts.append(f"label {voter['label']}")
