@@ -9,6 +9,8 @@ import pytest
 import replicas
 from replicas import WEIGHT, X, Y
 
+pytestmark = pytest.mark.slow  # a process of its own, half a minute
+
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
