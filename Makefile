@@ -8,8 +8,8 @@ BIN := .venv/bin
 run: .venv/installed  ## the main job on bundled data, to a report and a model
 	$(BIN)/tfimportance run examples/reviews.yaml
 
-test: .venv/installed-dev  ## all but the slow tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: .venv/installed-dev  ## all but the slow tests, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: .venv/installed-dev  ## format, lint and types
 	$(BIN)/ruff format --check .

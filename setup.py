@@ -63,6 +63,7 @@ setup(
             "faiss-cpu>=1.12",
             "tensorflow-serving-api>=2.21,<2.22",
             "pytest>=8.4",
+            "pytest-xdist>=3.8",
             "ruff>=0.14",
             "mypy>=1.18",
             "types-PyYAML",
