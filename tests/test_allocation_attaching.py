@@ -48,6 +48,10 @@ def test_weights_of_a_file(tmp_path):
     frame = pd.DataFrame({"id": NAME, "sample_weight": WEIGHT})
     frame.to_parquet(path, index=False)
     assert np.array_equal(align_weights(path, NAME[::-1]), WEIGHT[::-1])
+    text = tmp_path / "weights.csv"
+    frame.to_csv(text, index=False)
+    with pytest.raises(InputError, match=r"Parquet file.*weights\.csv"):
+        align_weights(text, NAME)
 
 
 def seen(data):

@@ -18,7 +18,6 @@ ALLOWED = {
     "_metrics": set(),
     "_svg": set(),
     "allocation": {"weighting"},
-    "bootstrap": {"evaluation"},
     "bundle": {"_files", "serving"},
     "cli": {
         "_files",
@@ -33,9 +32,7 @@ ALLOWED = {
         "strategies",
     },
     "comparison": {
-        "bootstrap",
         "evaluation",
-        "ranking",
         "strategies",
         "training",
     },
@@ -61,7 +58,6 @@ ALLOWED = {
         "strategies",
         "weighting",
     },
-    "ranking": {"evaluation"},
     "reliability": {"evaluation", "importance", "similarity", "weighting"},
     "report": {"_files", "_metrics", "_svg", "evaluation"},
     "review": {"_files", "data", "diagnosis", "encoding", "reliability"},
@@ -69,6 +65,7 @@ ALLOWED = {
     "similarity": set(),
     "stages": {
         "_files",
+        "allocation",
         "bundle",
         "data",
         "encoding",

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tfimportance.bootstrap import (
-    Ranked,
+from tfimportance.evaluation import (
+    auc_difference,
     bootstrap_differences,
     holm,
 )
-from tfimportance.evaluation import auc_difference
+from tfimportance.evaluation.bootstrap import Ranked
 
 rng = np.random.default_rng(8)
 

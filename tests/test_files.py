@@ -1,10 +1,17 @@
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfimportance import InputError
-from tfimportance._files import check_writable, staged_file, staged_folder
+from tfimportance._files import (
+    check_writable,
+    staged_file,
+    staged_folder,
+    write_json,
+)
 
 
 def half_write(staged):
@@ -95,3 +102,26 @@ def test_check_writable(tmp_path):
     if os.geteuid():  # root may write anywhere
         with pytest.raises(InputError, match="not writable"):
             check_writable("output", Path("/proc/x"))
+
+
+def test_json_is_what_every_reader_takes(tmp_path):
+    path = tmp_path / "facts.json"
+    value = {
+        "share": np.float32(0.5),
+        "rows": np.array([1, 2]),
+        "deep": [{"auc": float("nan")}, (np.inf, True, None)],
+        3: Path("a/ü"),
+    }
+    write_json(path, value)
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    text = path.read_text(encoding="utf-8")
+    assert "ü" in text
+    assert json.loads(text, parse_constant=refuse) == {
+        "share": 0.5,
+        "rows": [1, 2],
+        "deep": [{"auc": None}, [None, True, None]],
+        "3": "a/ü",
+    }

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 from tfimportance import InputError
-from tfimportance.ranking import evaluate_ranking
+from tfimportance.evaluation import evaluate_ranking
 
 rng = np.random.default_rng(5)
 

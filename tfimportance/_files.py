@@ -1,12 +1,17 @@
 """Files and folders that appear whole or not at all."""
 
+import json
+import math
 import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tfimportance._checks import fail
 
@@ -105,3 +110,22 @@ def check_writable(name: str, folder: Path) -> None:
             f"{str(existing)!r} is "
             + ("not writable." if existing.is_dir() else "a file."),
         )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes what every reader of JSON takes: see `_plain`."""
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's, NaN and infinity as null, else as text."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (int, str, type(None))) else str(value)

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from tfimportance._checks import check_file, fail
-from tfimportance._files import staged_folder
+from tfimportance._files import staged_folder, write_json
 from tfimportance.serving import TargetSet
 
 _MODEL = "model.keras"
@@ -54,8 +54,7 @@ class Bundle:
             self.model.save(stage / _MODEL)
             if self.targets is not None:
                 save_file(_arrays(self.targets), stage / _TARGETS)
-            text = json.dumps(settings, indent=2, default=_plain)
-            (stage / _SETTINGS).write_text(text + "\n", encoding="utf-8")
+            write_json(stage / _SETTINGS, settings)
         return Path(folder)
 
     @classmethod
@@ -83,11 +82,6 @@ class Bundle:
             _load_targets(folder, settings.get("targets")),
             settings.get("card", {}),
         )
-
-
-def _plain(value: Any) -> Any:
-    """Returns a number of NumPy as one of Python, for JSON."""
-    return value.tolist()
 
 
 def _load_model(path: Path) -> keras.Model:

@@ -8,7 +8,11 @@ alignment.py  weights in the order of the rows, by id
 attaching.py  weights attached to tf.data and Keras sets
 """
 
-from tfimportance.allocation.alignment import align_weights, check_weights
+from tfimportance.allocation.alignment import (
+    align_weights,
+    check_weights,
+    weights_of_file,
+)
 from tfimportance.allocation.attaching import attach_weights
 from tfimportance.allocation.epochs import (
     Allocation,
@@ -40,4 +44,5 @@ __all__ = [
     "check_weights",
     "describe",
     "sets_step_size",
+    "weights_of_file",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from tfimportance._checks import Array, check_file, check_finite, fail
@@ -55,10 +56,10 @@ def weight_table(sample_weight: WeightTable) -> pd.Series:
         InputError: It is no table of weights.
     """
     if isinstance(sample_weight, (str, Path)):
-        check_file("sample_weight", Path(sample_weight))
-        sample_weight = pd.read_parquet(sample_weight)
+        sample_weight = weights_of_file("sample_weight", sample_weight)
     if isinstance(sample_weight, pd.DataFrame):
-        sample_weight = _column(sample_weight)
+        _check_columns("sample_weight", sample_weight)
+        sample_weight = sample_weight.set_index("id")["sample_weight"]
     if not isinstance(sample_weight, (Mapping, pd.Series)):
         raise fail(
             "`sample_weight` must say which id has which weight: a mapping, "
@@ -75,6 +76,26 @@ def weight_table(sample_weight: WeightTable) -> pd.Series:
     kind_of("sample_weight", table.index.to_numpy())
     check_weights("sample_weight", table.to_numpy())
     return table
+
+
+def weights_of_file(name: str, path: str | Path) -> pd.DataFrame:
+    """Returns the frame that `tfimportance score` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is no Parquet file with the columns of weights.
+    """
+    check_file(name, Path(path))
+    try:
+        frame = pd.read_parquet(path)
+    except (pa.ArrowException, OSError) as error:
+        raise fail(
+            f"`{name}` must be a Parquet file.",
+            f"{name}={str(path)!r}",
+            "Write it with `tfimportance score`.",
+        ) from error
+    _check_columns(name, frame)
+    return frame
 
 
 def kind_of(name: str, ids: Array) -> str:
@@ -109,12 +130,11 @@ def check_weights(name: str, weight: Array) -> None:
         )
 
 
-def _column(frame: pd.DataFrame) -> pd.Series:
-    missing = {"id", "sample_weight"} - set(frame.columns)
-    if missing:
-        raise fail(
-            "`sample_weight` must have the columns id and sample_weight.",
-            f"columns {', '.join(map(str, frame.columns))}",
-            "Write it with `tfimportance score`.",
-        )
-    return frame.set_index("id")["sample_weight"]
+def _check_columns(name: str, frame: pd.DataFrame) -> None:
+    if {"id", "sample_weight"} <= set(frame.columns):
+        return
+    raise fail(
+        f"`{name}` must have the columns id and sample_weight.",
+        f"columns {', '.join(map(str, frame.columns))}",
+        "Write it with `tfimportance score`.",
+    )

@@ -6,8 +6,12 @@ from dataclasses import dataclass, replace
 from numpy.typing import ArrayLike
 
 from tfimportance._checks import Array
-from tfimportance.bootstrap import bootstrap_differences, holm
-from tfimportance.evaluation import CONFIDENCE, auc_difference
+from tfimportance.evaluation import (
+    CONFIDENCE,
+    auc_difference,
+    bootstrap_differences,
+    holm,
+)
 
 
 @dataclass(frozen=True)

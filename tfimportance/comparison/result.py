@@ -13,12 +13,13 @@ from tfimportance._checks import Array, InputError
 from tfimportance.comparison.evidence import Evidence, statement, weigh
 from tfimportance.evaluation import (
     Difference,
+    RankingQuality,
     auc_difference,
     best_f1_threshold,
     evaluate_probability,
+    evaluate_ranking,
     mean_evaluation,
 )
-from tfimportance.ranking import RankingQuality, evaluate_ranking
 from tfimportance.training import FitResult
 
 BASELINE = "uniform"

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from tfimportance._checks import Array, fail
-from tfimportance._files import staged_file
+from tfimportance._files import staged_file, write_json
 from tfimportance.encoding.tokens import word_pieces
 
 CONFIG, TABLE, VOCABULARY = "config.json", "model.safetensors", "vocab.txt"
@@ -132,4 +132,4 @@ def save_static(
             "dim": int(table.shape[1]),
             "lowercase": lowercase,
         }
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        write_json(path, config)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file, save_file
 
 from tfimportance._checks import Array, check_count, fail
-from tfimportance._files import check_writable, staged_folder
+from tfimportance._files import check_writable, staged_folder, write_json
 from tfimportance.encoding.batching import encode
 from tfimportance.encoding.fields import column_prefix, without_prefixes
 from tfimportance.encoding.texts import (
@@ -92,8 +92,7 @@ class WhitenedEncoder(tf.Module):
                 "encoder": settings,
                 "fingerprint": self._base.fingerprint,
             }
-            text = json.dumps(config, indent=2) + "\n"
-            (stage / CONFIG).write_text(text, encoding="utf-8")
+            write_json(stage / CONFIG, config)
         return path
 
 

@@ -1,6 +1,5 @@
 """From a configuration to weights, comparison, report and model."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 import yaml
 
 from tfimportance._checks import Array
-from tfimportance._files import check_writable, staged_folder
+from tfimportance._files import check_writable, staged_folder, write_json
 from tfimportance.comparison import Comparison, Part, compare
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples
@@ -151,8 +150,7 @@ def _write(
     importance: Array,
     weight: SampleWeight,
 ) -> None:
-    text = json.dumps(metrics, indent=2, default=str, allow_nan=False) + "\n"
-    (folder / "metrics.json").write_text(text, encoding="utf-8")
+    write_json(folder / "metrics.json", metrics)
     settings = yaml.safe_dump(config.to_dict(), sort_keys=False)
     (folder / "config.yaml").write_text(settings, encoding="utf-8")
     weights_frame(pool, importance, weight).to_parquet(

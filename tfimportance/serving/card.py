@@ -4,7 +4,6 @@ The card follows "Model Cards for Model Reporting" (Mitchell et al., 2019):
 what the model is, what it is for, on what data and how well it does.
 """
 
-import json
 import platform
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import tensorflow as tf
 
 from tfimportance import __version__
 from tfimportance._checks import check_choice
+from tfimportance._files import write_json
 from tfimportance.serving.checks import graph_of, operations
 from tfimportance.serving.signatures import Signature
 from tfimportance.serving.targets import TargetSet
@@ -76,15 +76,8 @@ def describe(
 
 def write_card(folder: Path, facts: Mapping[str, Any]) -> None:
     """Writes both files into the SavedModel's folder."""
-    text = json.dumps(facts, indent=2, ensure_ascii=False, default=_as_json)
-    text += "\n"
-    (folder / JSON).write_text(text, encoding="utf-8")
+    write_json(folder / JSON, facts)
     (folder / MARKDOWN).write_text(_markdown(facts), encoding="utf-8")
-
-
-def _as_json(value: Any) -> Any:
-    """Returns a NumPy number as a number, anything else as text."""
-    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _tensors(specs: Mapping[str, Any]) -> dict[str, Any]:

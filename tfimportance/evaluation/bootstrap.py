@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfimportance._checks import Array, check_count
-from tfimportance.evaluation import CONFIDENCE, paired_scores
+from tfimportance.evaluation.differences import paired_scores
+from tfimportance.evaluation.uncertainty import CONFIDENCE
 
 # Resamples in one matrix, which holds this many numbers for each row.
 _CHUNK = 50
