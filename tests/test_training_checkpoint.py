@@ -187,6 +187,7 @@ OPTIONS = {"validation": (TARGET_X, TARGET_Y), "seed": 5, "epochs": 1}
     [
         (lambda: dense_head(6, hidden=9), {}, "another model"),
         (subclassed, {}, "another model"),
+        (lambda: dense_head(6, dropout=0.3), {}, "another model"),
         (lambda: dense_head(6), {"features": X + 1}, "another data"),
         (lambda: dense_head(6), {"labels": 1 - Y}, "another data"),
         (lambda: dense_head(6), {"sample_weight": Y + 1.0}, "another data"),

@@ -172,9 +172,24 @@ def _settings(part: Any) -> Any:
     )
 
 
-def _describe(model: keras.Model) -> list[str]:
+def _describe(model: keras.Model) -> list[Any]:
     """What must be the same for the variables to have the same meaning."""
-    parts = [model, *model.layers, model.optimizer]
+    layers = model._flatten_layers(include_self=False)
     shapes = [f"{each.dtype}{each.shape}" for each in _variables(model)]
     policy = model.dtype_policy.name
-    return [*(type(each).__name__ for each in parts), policy, *shapes]
+    return [type(model).__name__, policy, *map(_made, layers), *shapes]
+
+
+def _made(layer: keras.Layer) -> list[Any]:
+    """Returns a layer's type and the words and numbers it is made with."""
+    try:
+        config = layer.get_config()
+    except NotImplementedError:  # of the user's own
+        config = {}
+    plain = {
+        key: value
+        for key, value in config.items()
+        # Keras numbers names through, so another process has others.
+        if key != "name" and isinstance(value, (bool, int, float, str))
+    }
+    return [type(layer).__name__, plain]
