@@ -1,4 +1,5 @@
 import copy
+import math
 import re
 
 import numpy as np
@@ -216,6 +217,7 @@ CHOICE = {
     ],
     "flip_rate": [1e-18, 0.17218],
     "scale": 8.0,
+    "class_shift": 0.0,
     "opinion_weight": {"target": 0.7, "pool": 0.0, "model": 0.6},
 }
 
@@ -229,6 +231,7 @@ def test_how_the_weights_were_chosen_is_there_when_they_were(tmp_path, page):
     assert "0.0% of the pool rows whose true label is 0" in said
     assert "17.2% of those whose true label is 1" in said
     assert said.endswith("chose the similarity's scale, 8.0.")
+    assert "odds" not in said
     lines = rows(section.find(".//table[@id='choice-table']"))
     for (name, gain, share), candidate in zip(
         lines, CHOICE["candidates"], strict=True
@@ -238,6 +241,13 @@ def test_how_the_weights_were_chosen_is_there_when_they_were(tmp_path, page):
         assert agrees(mean, candidate["gain"])
         assert agrees(error, candidate["error"])
         assert agrees(share, candidate["share"])
+
+
+def test_another_class_mix_of_the_pool_is_said(tmp_path):
+    twice = {**CHOICE, "class_shift": math.log(2.5)}
+    page = read(write(tmp_path, {**METRICS, "choice": twice}))
+    said = text(page.find(".//section[@aria-labelledby='choice']/p"))
+    assert "odds of class 1 in the pool are 2.5 times those in the targ" in said
 
 
 def test_the_statement_on_all_strategies_is_there_when_known(tmp_path, page):

@@ -49,7 +49,7 @@ METRICS = {
 _CHOICE = {
     "candidates": [{"name": str, **_of(float, "gain", "error", "share")}],
     "flip_rate": _INTERVAL,
-    "scale": float,
+    **_of(float, "class_shift", "scale"),
 }
 
 

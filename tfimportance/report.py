@@ -219,6 +219,7 @@ def _environment() -> Environment:
         "fixed": lambda value: _number(value, 4),
         "signed": lambda value: _svg.minus(f"{value:+.4f}"),
         "count": lambda value: f"{value:,.0f}",
+        "odds": lambda log_odds: f"{math.exp(log_odds):.2g}",
         "percent": _percent,
         "setting": _setting,
     }

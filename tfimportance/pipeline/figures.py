@@ -52,6 +52,7 @@ def metrics_of(
             "interval": list(interval),
             "verdict": verdict(interval),
             "chosen": found["chosen"],
+            "exported_seed": comparison.best.seed,
             "statement": found["statement"],
             "evidence": found["evidence"],
         },
@@ -64,6 +65,7 @@ def metrics_of(
 def card_of(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the model card of the exported model says."""
     chosen = metrics["comparison"]["chosen"]
+    exported = metrics["comparison"]["exported_seed"]
     figures = metrics["strategies"][chosen]
     purpose = (
         f"The probability of {config.label} from {', '.join(config.text)}, "
@@ -74,6 +76,8 @@ def card_of(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "data": {"source": config.pool, **metrics["data"]},
         "metrics": {
             "training": chosen,
+            "seeds": f"{len(figures['seeds'])}; the figures are their means, "
+            f"the model is that of seed {exported}, the best in validation",
             **{name: figures[name] for name in ("validation", "test")},
         },
     }
@@ -87,6 +91,7 @@ def _choice(choice: Choice) -> dict[str, Any]:
     return {
         "candidates": [asdict(each) for each in choice.candidates],
         "flip_rate": list(choice.reliability.flip_rate),
+        "class_shift": choice.reliability.class_shift,
         "scale": choice.reliability.scale,
         "opinion_weight": choice.reliability.opinion_weight,
     }
