@@ -7,8 +7,8 @@ import tensorflow as tf
 import tfimportance as tfi
 from tfimportance import InputError
 from tfimportance.diagnosis.discovery import two_means_threshold
-from tfimportance.diagnosis.nearest import nearest_rows
 from tfimportance.importance import Attention, TopM, compress_targets
+from tfimportance.importance.nearest import nearest_rows
 from tfimportance.importance.tiles import BLOCK, TARGET_TILE
 
 rng = np.random.default_rng(11)

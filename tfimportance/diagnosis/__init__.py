@@ -5,7 +5,6 @@ contributions.py  what each voter adds
 suspects.py       label_errors: the rows to review first
 discovery.py      discovery_curve: how well a score finds known wrong rows
 gaps.py           coverage: targets without a similar training sample
-nearest.py        the nearest rows of a large pool, block by block
 common.py         settings and texts, as all of these take them
 """
 

@@ -13,7 +13,7 @@ from tfimportance.diagnosis.common import (
     poll_of,
     shorten,
 )
-from tfimportance.diagnosis.nearest import nearest_rows
+from tfimportance.importance.nearest import nearest_rows
 from tfimportance.importance.polls import Poll
 from tfimportance.importance.sources import read_again, take_rows
 

@@ -19,9 +19,9 @@ from tfimportance.diagnosis.common import (
     described_voters,
     poll_of,
 )
-from tfimportance.diagnosis.nearest import nearest_rows
 from tfimportance.importance import importance_scores
 from tfimportance.importance.modes import as_labels
+from tfimportance.importance.nearest import nearest_rows
 from tfimportance.importance.polls import Poll
 from tfimportance.importance.sources import (
     read_again,

@@ -11,6 +11,7 @@ tiles.py           targets laid out as tiles
 sources.py         embeddings from arrays, tf.data and Parquet, by block
 compression.py     many targets as few weighted centroids
 differentiable.py  the same fold as a function with gradients
+nearest.py         the nearest rows, by block
 """
 
 from tfimportance.importance.compression import (

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tfimportance._checks import Array, fail
+from tfimportance.importance.nearest import nearest_rows
 
 # From here on FAISS looks into some cells of the catalogue, not into all.
 LARGE = 200_000
@@ -24,23 +25,10 @@ def search_exact(blocks: Iterable[Array], queries: Array, top: int) -> Array:
         top: How many for each query.
 
     Returns:
-        Int64 `(num_queries, at most top)`, the nearest first.
+        Int64 `(num_queries, top)`, the nearest first; -1 where there are no
+        more rows.
     """
-    best = np.empty((len(queries), 0), np.float32)
-    rows = np.empty((len(queries), 0), np.int64)
-    start = 0
-    for vectors in blocks:
-        numbers = np.arange(start, start + len(vectors))
-        start += len(vectors)
-        best = np.concatenate([best, queries @ vectors.T], axis=1)
-        rows = np.concatenate(
-            [rows, np.broadcast_to(numbers, (len(queries), len(vectors)))],
-            axis=1,
-        )
-        order = np.argsort(-best, axis=1, kind="stable")[:, :top]
-        best = np.take_along_axis(best, order, axis=1)
-        rows = np.take_along_axis(rows, order, axis=1)
-    return rows
+    return nearest_rows(queries, blocks, m=top)[0]
 
 
 def search_faiss(
@@ -59,7 +47,7 @@ def search_faiss(
         large: The number of rows from which cells are made.
 
     Returns:
-        As `search_exact`; -1 where the cells hold fewer than `top` rows.
+        As `search_exact`; -1 also where the cells hold fewer rows.
 
     Raises:
         InputError: FAISS is not installed.
@@ -67,7 +55,7 @@ def search_faiss(
     faiss = _import_faiss()
     parts = list(blocks)
     if not parts:
-        return np.empty((len(queries), 0), np.int64)
+        return np.full((len(queries), top), -1)
     vectors = np.concatenate(parts)
     count, dim = vectors.shape
     index = faiss.IndexFlatIP(dim)
@@ -80,7 +68,7 @@ def search_faiss(
         index.train(vectors)
         index.nprobe = -(-cells // 16)
     index.add(vectors)
-    _, rows = index.search(queries, min(top, count))
+    _, rows = index.search(queries, top)
     return np.asarray(rows, np.int64)
 
 

@@ -137,7 +137,7 @@ def find_similar(
     blocks = (embed(each) for _, each in items.blocks())
     queries = np.array(list(texts), object)
     found = SEARCHES[index](blocks, embed(queries), top)
-    if not found.shape[1]:
+    if (found < 0).all():
         raise fail("`catalogue` must have at least one row.", f"{catalogue!r}")
     known = items.rows(np.unique(found[found >= 0]))
     return [

@@ -12,7 +12,7 @@ from tfimportance.importance.tiles import TARGET_TILE
 def nearest_rows(
     queries: Array,
     blocks: Iterable[Array],
-    direction: Callable[[Array], Array],
+    direction: Callable[[Array], Array] = np.asarray,
     *,
     m: int = 1,
     keys: tuple[Array, Array] | None = None,
@@ -24,7 +24,8 @@ def nearest_rows(
     Args:
         queries: `(num_queries, embedding_dim)` float32.
         blocks: Matrices of rows in order.
-        direction: Makes the vectors of a block that are multiplied.
+        direction: Makes the vectors of a block that are multiplied; as they
+            are by default.
         m: Rows to find for each query.
         keys: `(num_queries,)` and `(num_rows,)`: a query does not see the
             rows that have its key.
