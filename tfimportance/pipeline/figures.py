@@ -1,19 +1,16 @@
 """The figures of a run, for `metrics.json`, the report and the model card."""
 
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from tfimportance import __version__
 from tfimportance.comparison import Comparison, verdict
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples
 from tfimportance.reliability import Choice
+from tfimportance.serving.card import versions
 from tfimportance.strategies import Recipe
 from tfimportance.weighting import SampleWeight
 
@@ -30,7 +27,7 @@ def metrics_of(
     found = comparison.to_dict()
     metrics = {
         "name": config.name,
-        "versions": _versions(),
+        "versions": versions(),
         "config": config.to_dict(),
         "data": {
             name: {
@@ -94,13 +91,4 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "class_shift": choice.reliability.class_shift,
         "scale": choice.reliability.scale,
         "opinion_weight": choice.reliability.opinion_weight,
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "tfimportance": __version__,
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
     }

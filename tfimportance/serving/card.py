@@ -50,13 +50,7 @@ def describe(
     return {
         "name": name,
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": {
-            "tfimportance": __version__,
-            "tensorflow": tf.__version__,
-            "tensorflow-text": version("tensorflow-text"),
-            "keras": version("keras"),
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "columns": dict(columns),
         "signatures": {
             key: {
@@ -71,6 +65,17 @@ def describe(
             op for op in found if not hasattr(tf.raw_ops, op)
         ),
         "target_set": None if targets is None else targets.facts(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns what made a model, by the name of the package."""
+    return {
+        "tfimportance": __version__,
+        "tensorflow": tf.__version__,
+        "tensorflow-text": version("tensorflow-text"),
+        "keras": version("keras"),
+        "python": platform.python_version(),
     }
 
 
