@@ -37,14 +37,16 @@ def check_number(
     value: object,
     *,
     above: float = -np.inf,
+    at_least: float = -np.inf,
     at_most: float = np.inf,
 ) -> None:
-    """Raises unless `value` is a finite number in `(above, at_most]`."""
+    """Raises unless it is a finite number above, at least and at most these."""
     is_number = isinstance(value, (int, float, np.number))
     is_number = is_number and not isinstance(value, bool) and value != np.inf
-    if is_number and above < value <= at_most:  # type: ignore[operator]
+    if is_number and above < value <= at_most and value >= at_least:  # type: ignore[operator]
         return
     lower = "" if above == -np.inf else f" above {above:g}"
+    lower += "" if at_least == -np.inf else f" of at least {at_least:g}"
     upper = "finite" if at_most == np.inf else f"at most {at_most:g}"
     raise fail(
         f"`{name}` must be a number{lower} and {upper}.", f"{name}={value!r}"

@@ -158,8 +158,7 @@ STRATEGIES: Mapping[str, Strategy] = {
 # What `tfimportance compare` trains where nothing is named.
 COMPARED = (
     *(name for name in STRATEGIES if name not in ("uniform", "auto")),
-    *(f"auto:{way}" for way in ("top_k", "repeat", "curriculum")),
-    "auto:learning_rate",
+    *("auto:top_k", "auto:repeat", "auto:curriculum", "auto:learning_rate"),
 )
 
 

@@ -6,7 +6,13 @@ from typing import Protocol
 
 import numpy as np
 
-from tfimportance._checks import Array, InputError, check_length, fail
+from tfimportance._checks import (
+    Array,
+    InputError,
+    check_length,
+    check_number,
+    fail,
+)
 
 # With fewer effective rows a weighted mean varies ten times as much as the
 # plain mean of all rows.
@@ -123,9 +129,7 @@ def no_weight(count: int, label: int = -1) -> InputError:
 
 def check_floor(floor: object) -> None:
     """Raises unless `floor` is a share of the rows."""
-    number = isinstance(floor, (int, float)) and not isinstance(floor, bool)
-    if not number or not 0 <= floor <= 1:  # type: ignore[operator]
-        raise fail("`floor` must be a number from 0 to 1.", f"floor={floor!r}")
+    check_number("floor", floor, at_least=0, at_most=1)
 
 
 @dataclass(frozen=True)

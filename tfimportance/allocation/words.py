@@ -1,8 +1,9 @@
 """The words of `fit(..., allocation=...)`."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from tfimportance.allocation.epochs import Allocation, Combination
 from tfimportance.allocation.selection import Curriculum, TopK
 from tfimportance.allocation.spending import LearningRate, Repeat, Weight
 
-WORDS = ("weight", "top_k", "repeat", "learning_rate", "curriculum")
+_WORDS: dict[str, Callable[[], Allocation]] = {
+    "weight": Weight,
+    "top_k": partial(TopK, 0.5),
+    "repeat": Repeat,
+    "learning_rate": LearningRate,
+    "curriculum": Curriculum,
+}
 
 
 def allocation_of(choice: Any) -> Allocation:
@@ -29,7 +36,8 @@ def allocation_of(choice: Any) -> Allocation:
         InputError: It is none, or would spend the weights twice.
     """
     if isinstance(choice, str):
-        return _of_word(choice)
+        check_choice("allocation", choice, _WORDS)
+        return _WORDS[choice]()
     if isinstance(choice, Combination):
         choice = choice.parts
     if isinstance(choice, Sequence):
@@ -59,17 +67,6 @@ def describe(allocation: Allocation) -> Any:
         name,
         *(_value(allocation, each.name) for each in fields(allocation)),
     ]
-
-
-def _of_word(word: str) -> Allocation:
-    check_choice("allocation", word, WORDS)
-    if word == "top_k":
-        return TopK(0.5)
-    if word == "repeat":
-        return Repeat()
-    if word == "learning_rate":
-        return LearningRate()
-    return Curriculum() if word == "curriculum" else Weight()
 
 
 def _combined(parts: tuple[Allocation, ...]) -> Allocation:

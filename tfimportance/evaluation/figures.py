@@ -130,7 +130,7 @@ def evaluate_probability(
         InputError: An argument has another shape or range.
     """
     label, scores, groups = checked(labels, [probability], group)
-    check_number("threshold", threshold, above=-np.inf, at_most=1)
+    check_number("threshold", threshold, at_least=0, at_most=1)
     predicted = scores[0]
     if predicted.min() < 0 or predicted.max() > 1:
         raise fail(
