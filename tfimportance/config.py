@@ -189,7 +189,7 @@ class RunConfig:
         Args:
             source: A YAML file, or the name of a bundled example (`reviews`).
             overrides: `key=value` strings, the value in YAML.
-            **settings: Settings that stand before those of the file.
+            **settings: Settings that take the place of those in the file.
 
         Raises:
             FileNotFoundError: There is neither such a file nor such an

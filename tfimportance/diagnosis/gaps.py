@@ -101,7 +101,7 @@ def coverage(
         m: Nearest training samples in `mean_similarity` (all, if fewer).
         rare: In (0, 1).
         scale: As in `importance_scores`; so are the rest.
-        clip: Above 0.
+        clip: The largest size of the argument of sinh.
         normalize: Whether vectors are brought to length 1.
         center: Whether the mean sample is subtracted first.
         seed: Chooses the samples that set the threshold.

@@ -2,7 +2,7 @@
 
 An encoder may say what suits it by these attributes: `batch_size`, the texts
 in a batch; `batch_tokens`, the tokens in a batch with their padding, which
-takes the place of `batch_size`; `token_counts(texts)`, int32 `(batch,)`; and
+takes the place of `batch_size`; `token_counts(texts)`, int64 `(batch,)`; and
 `threads`, how many batches it may embed at the same time.
 """
 

@@ -85,7 +85,9 @@ def importance_scores(
             such as `TopM(20)`, or `"round_robin"`: target groups pick samples
             in turn by their mean, and the score falls from 1 with the turn.
         scale: Above 0; 4 to 8 is the useful range for cosines.
-        clip: Above 0, the largest size of the argument of sinh.
+        clip: The largest size of the argument of sinh: above 0, and at most
+            88 less the logarithm of the number of voters, whose sum float32
+            has to hold.
         normalize: Whether vectors are brought to length 1.
         center: Whether the mean sample is subtracted from both sides first:
             text embeddings share one direction, which says nothing. The

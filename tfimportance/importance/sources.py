@@ -181,7 +181,7 @@ def read_all(name: str, source: Any) -> Array:
     """Returns all rows as one finite, non-empty float32 matrix."""
     blocks = list(read_blocks(name, source))
     check_matrix(name, (sum(map(len, blocks)), 1))
-    matrix = np.concatenate(blocks)
+    matrix = np.concatenate(blocks).astype(np.float32, copy=False)
     check_matrix(name, matrix.shape)
     check_finite(name, matrix)
     return matrix
