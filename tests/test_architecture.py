@@ -17,6 +17,7 @@ ALLOWED = {
     "_files": set(),
     "_metrics": set(),
     "_svg": set(),
+    "_threads": set(),
     "allocation": {"weighting"},
     "bundle": {"_files", "serving"},
     "cli": {
@@ -40,10 +41,10 @@ ALLOWED = {
     "data": {"datasets"},
     "datasets": set(),
     "diagnosis": {"importance", "reliability", "similarity"},
-    "encoding": {"_files"},
+    "encoding": {"_files", "_threads"},
     "evaluation": set(),
     "examples": {"data", "evaluation", "importance", "training", "weighting"},
-    "importance": {"similarity"},
+    "importance": {"_threads", "similarity"},
     "pipeline": {
         "_files",
         "comparison",

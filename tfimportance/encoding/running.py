@@ -7,19 +7,15 @@ takes the place of `batch_size`; `token_counts(texts)`, int64 `(batch,)`; and
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from tfimportance._checks import Array, fail
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from tfimportance._threads import in_order
 
 # Texts whose tokens are counted at a time.
 _COUNTED = 8192
@@ -127,23 +123,6 @@ def plan_batches(
         size = batch_size or max(1, int(batch_tokens // costs[order[start]]))
         yield order[start : start + size]
         start += size
-
-
-def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int
-) -> Iterator[Result]:
-    """Yields `function(item)` in the order of `items`, `threads` at a time."""
-    if threads == 1:
-        yield from map(function, items)
-        return
-    running: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            running.append(pool.submit(function, item))
-            if len(running) > threads:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
 
 
 def check_values(values: Array, shape: tuple[int, int]) -> None:

@@ -5,15 +5,14 @@ recompiles.
 """
 
 import functools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfimportance._checks import Array
+from tfimportance._threads import in_order
 from tfimportance.importance.folding import Fold
 from tfimportance.importance.reductions import Reduction
 from tfimportance.importance.settings import Settings
@@ -146,8 +145,9 @@ def fold_blocks(
             yield program, samples, slice(start, start + len(block))
             start += len(block)
 
-    def fold_block(program: Any, samples: Array, rows: slice) -> float:
+    def fold_block(block: tuple[Any, Array, slice]) -> float:
         """Fills the values of one block and returns how many it clipped."""
+        program, samples, rows = block
         count = rows.stop - rows.start
         value, clipped = program(
             tf.constant(samples),
@@ -159,25 +159,9 @@ def fold_blocks(
         values[rows] = value.numpy()[:count]
         return float(clipped.numpy()[:count].sum())
 
-    return values, int(sum(_two_at_a_time(fold_block, prepare())))
-
-
-def _two_at_a_time(
-    call: Callable[..., float], items: Iterable[tuple[Any, ...]]
-) -> Iterator[float]:
-    """Yields the results in order while two calls run and one waits.
-
-    One core folds a tile while the others multiply the next one, and reading
-    goes on meanwhile.
-    """
-    pending: deque[Future[float]] = deque()
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        for item in items:
-            pending.append(pool.submit(call, *item))
-            if len(pending) == 3:
-                yield pending.popleft().result()
-        for each in pending:
-            yield each.result()
+    # One core folds a tile while the others multiply the next one, and
+    # reading goes on meanwhile.
+    return values, int(sum(in_order(fold_block, prepare(), 2)))
 
 
 def _pad_rows(block: Array, multiple: int) -> Array:
