@@ -13,6 +13,7 @@ from tfimportance import (
 )
 from tfimportance.cli import main
 from tfimportance.importance import TopM
+from tfimportance.stages import export_model
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 
@@ -130,3 +131,22 @@ def by_hand(rows, targets, offset):
     v, t = rows - offset, targets - offset
     norms = np.linalg.norm(v, axis=1)[:, None] * np.linalg.norm(t, axis=1)
     return np.sinh(4 * (v @ t.T) / norms).mean(axis=1)
+
+
+def test_other_targets_are_compared_as_those_of_the_folder(tmp_path):
+    encoder = load_encoder("static")
+    targets = TargetSet(np.eye(encoder.dim)[:2], scale=6.5, reduction="max")
+    bundle = Bundle(dense_head(encoder.dim), "static", ("t",), "join", targets)
+    bundle.save(tmp_path / "model")
+    (tmp_path / "rows.csv").write_text("t\na red dress\na desk\nlamp\n")
+    version = export_model(
+        tmp_path / "model",
+        tmp_path / "served",
+        target=str(tmp_path / "rows.csv"),
+    )
+    facts = load_served(version).facts["target_set"]
+    assert (facts["rows"], facts["scale"], facts["reduction"]) == (
+        3,
+        6.5,
+        "max",
+    )

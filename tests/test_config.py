@@ -102,3 +102,11 @@ def test_a_missing_file_and_a_bad_override():
     with pytest.raises(InputError, match="value in YAML") as e:
         RunConfig.load("reviews", ["text=[a"])
     assert "\n" not in str(e.value)
+
+
+def test_a_folder_of_the_same_name_does_not_hide_an_example(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "reviews").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert RunConfig.load("reviews").label == "recommended"

@@ -504,3 +504,10 @@ def test_nearest_rows_ties_and_hidden_rows():
     number, dot = nearest_rows(queries, blocks, np.asarray, m=2, keys=keys)
     assert number.tolist() == [[2, 1], [0, -1], [3, 0]]
     assert dot.tolist() == [[1, 0], [0, -np.inf], [2, 1]]
+
+
+def test_a_sample_named_twice_is_printed_once():
+    twice, once = (
+        tfi.explain(rows, X, T, mode="similarity") for rows in ([3, 3], [3])
+    )
+    assert str(twice) == str(once)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import reference
@@ -131,6 +133,16 @@ def test_a_whitening_of_another_encoder_is_refused(reviews, tmp_path):
         InputError, match=r"has changed.*Fit the whitening again"
     ):
         load_encoder(tmp_path / "white")
+
+
+def test_a_whitening_of_another_version_is_refused(tmp_path):
+    static = load_encoder("static")
+    folder = fit_whitening(static, ["a", "b"], dim=1).save(tmp_path / "white")
+    config = json.loads((folder / "config.json").read_text())
+    config["whitening_format"] += 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="of format 2"):
+        load_encoder(folder)
 
 
 def test_what_cannot_be_fitted_or_saved(tmp_path):

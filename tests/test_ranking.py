@@ -47,3 +47,10 @@ def test_ties_share_their_places_as_in_scikit_learn():
 def test_groups_of_one_label_are_refused():
     with pytest.raises(InputError, match=r"both labels.*2 groups"):
         evaluate_ranking([1, 1, 0], [0.1, 0.2, 0.3], ["a", "a", "b"])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, bool])
+def test_scores_without_a_sign(kind):
+    score = np.array([1, 0, 0, 1], kind)
+    quality = evaluate_ranking([1, 0, 0, 1], score, [7, 7, 8, 8])
+    assert quality.roc_auc == quality.ndcg_at_10 == 1

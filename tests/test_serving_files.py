@@ -183,3 +183,10 @@ def test_a_changed_configuration_stays(tmp_path):
     export(dense(), HashEncoder(), tmp_path)
     assert (tmp_path / "models.config").read_text() == "mine"
     assert (tmp_path / "compose.yaml").exists()
+
+
+def test_a_list_in_a_card_is_no_interval(tmp_path):
+    data = {"files": ["a.csv", "b.csv"], "range": [0.25, 0.5]}
+    version = export(dense(), HashEncoder(), tmp_path, card={"data": data})
+    card = (version / "MODEL_CARD.md").read_text()
+    assert "- files: a.csv, b.csv\n- range: 0.25 to 0.5" in card

@@ -437,3 +437,16 @@ def test_a_model_of_ids_has_no_similar_texts(folder, tmp_path):
         find_similar(
             tmp_path / "m", ["a"], folder / "shop.parquet", text="title"
         )
+
+
+def test_lists_of_real_numbers_stay_what_they_are(tmp_path):
+    vectors = np.array([[0.5, -0.25], [1.5, 0.75]], np.float32)
+    model = dense_head(2)
+    export(model, None, tmp_path / "model")
+    frame = pd.DataFrame({"embedding": vectors.tolist()})
+    frame.to_parquet(tmp_path / "rows.parquet")
+    output = tmp_path / "out.parquet"
+    predict_file(tmp_path / "model", tmp_path / "rows.parquet", output)
+    found = pd.read_parquet(output)["probability"]
+    expected = model.predict(vectors, verbose=0)[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -197,7 +197,7 @@ class RunConfig:
             InputError: The file is no mapping of known keys to valid values.
         """
         path = Path(source)
-        if not path.exists() and (EXAMPLES / f"{source}.yaml").exists():
+        if not path.is_file() and (EXAMPLES / f"{source}.yaml").exists():
             path = EXAMPLES / f"{source}.yaml"
         check_file("config", path)
         return cls.with_overrides({**_read(path), **settings}, overrides)

@@ -52,9 +52,12 @@ class Explanation:
         return self.voters
 
     def __str__(self) -> str:
-        blocks = []
-        for sample in self.samples.to_dict("records"):
-            voters = self.voters[self.voters["row"] == sample["row"]]
+        blocks = []  # a sample that was asked for twice is printed once
+        each_once = self.voters.drop_duplicates(
+            ["row", "reference", "position"]
+        )
+        for sample in self.samples.drop_duplicates("row").to_dict("records"):
+            voters = each_once[each_once["row"] == sample["row"]]
             blocks.append("\n".join(_lines(sample, voters)))
         return "\n\n".join(blocks)
 

@@ -186,9 +186,16 @@ def load_whitening(
     """Returns what `save` wrote; `load` is `load_encoder`.
 
     Raises:
-        InputError: The encoder below is no longer the one of the fit.
+        InputError: The encoder below is no longer the one of the fit, or the
+            folder is of another version.
     """
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if config["whitening_format"] != FORMAT:
+        raise fail(
+            f"`source` must be a whitened encoder of format {FORMAT}.",
+            f"source={str(folder)!r} of format {config['whitening_format']}",
+            "Fit the whitening again.",
+        )
     base = load(config["encoder"])
     if base.fingerprint != config["fingerprint"]:
         raise fail(

@@ -51,7 +51,8 @@ def evaluate_ranking(
     Raises:
         InputError: The lengths do not match, or no group has both labels.
     """
-    label, value, groups = (np.asarray(each) for each in (labels, score, group))
+    label, groups = np.asarray(labels), np.asarray(group)
+    value = np.asarray(score, np.float64)
     check_length("labels", label, label.size, "labels")
     check_binary("labels", label)
     check_length("score", value, len(label), "labels")

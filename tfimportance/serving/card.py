@@ -121,10 +121,16 @@ def _items(value: Any, indent: str = "") -> list[str]:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return " to ".join(map(_plain, value))
-    is_real = isinstance(value, (float, np.floating))
-    return f"{value:.4g}" if is_real else str(value)
+    is_list = isinstance(value, (list, tuple))
+    if is_list and len(value) == 2 and all(map(_is_real, value)):
+        return " to ".join(map(_plain, value))  # an interval
+    if is_list:
+        return ", ".join(map(_plain, value))
+    return f"{value:.4g}" if _is_real(value) else str(value)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, (float, np.floating))
 
 
 def _cell(tensors: Mapping[str, Any]) -> str:

@@ -100,7 +100,8 @@ class ServedModel:
 
         Args:
             inputs: `(num_rows,)` values by the name of the input: texts,
-                numbers, or lists of ids, which are padded with 0 in front.
+                numbers, or lists of numbers, which are padded with 0 in
+                front.
             signature: Name of the signature.
             batch_size: Rows asked at a time.
         """
@@ -141,15 +142,16 @@ def _lengths(inputs: Mapping[str, Array]) -> Array:
 
 
 def _as_batch(spec: tf.TensorSpec, values: Array) -> Array:
-    """Returns `(batch,)` values or `(batch, length)` ids."""
+    """Returns `(batch,)` values, or `(batch, length)` of lists."""
     if spec.dtype == tf.string:
         # Half of a surrogate pair, which JSON may hold, is "?" as in `encode`.
         return np.array([t.encode("utf-8", "replace") for t in values], object)
-    if spec.shape.rank == 1:
+    if spec.shape.rank == 1 or values.ndim > 1:
         return values
     if values.dtype != object:
         return values[:, None]
-    padded = np.zeros((len(values), max(1, *map(len, values))), np.int64)
+    length = max(1, *map(len, values))
+    padded = np.zeros((len(values), length), spec.dtype.as_numpy_dtype)
     for row, ids in zip(padded, values, strict=True):
         row[row.size - len(ids) :] = ids
     return padded

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,11 @@ def export_model(
     targets = bundle.targets
     if target is not None:
         rows = load_examples(target, text=list(bundle.text), **(columns or {}))
-        targets = TargetSet(
-            encode(encoder, rows, fields=bundle.fields),
-            rows.label,
-            offset=None if targets is None else targets.offset,
+        embeddings = encode(encoder, rows, fields=bundle.fields)
+        targets = (
+            TargetSet(embeddings, rows.label)
+            if targets is None
+            else replace(targets, embeddings=embeddings, labels=rows.label)
         )
     return export(
         bundle.model,
