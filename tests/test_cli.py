@@ -303,6 +303,46 @@ def test_importing_the_package_does_not_import_tensorflow():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def as_program(folder, before, *arguments):
+    """Runs the command line in its own process, after these lines."""
+    code = f"import sys\nfrom tfimportance.cli import main\n{before}"
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}\nsys.exit(main())", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_sigterm_leaves_nothing_half_written(tmp_path):
+    killed = """
+import os, signal
+import pandas as pd
+def write(self, path, **_):
+    path.write_text("half")
+    print(os.listdir(), flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+pd.DataFrame.to_parquet = write
+"""
+    done = as_program(tmp_path, killed, "datasets", "esci_sample")
+    assert ".esci_sample-" in done.stdout
+    assert (done.returncode, done.stderr) == (143, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warning_is_one_line(tmp_path):
+    warned = """
+import warnings
+from tfimportance import datasets
+def catalog():
+    warnings.warn("this\\nis odd")
+    yield from ()
+datasets.CATALOG = catalog()
+"""
+    done = as_program(tmp_path, warned, "datasets")
+    assert (done.returncode, done.stderr) == (0, "warning: this is odd\n")
+
+
 def test_weights_follow_position_without_ids(files, capsys, monkeypatch):
     monkeypatch.chdir(files)
     code, _, _ = call(

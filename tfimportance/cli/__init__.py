@@ -11,7 +11,9 @@ common.py    the options that they share
 
 import argparse
 import logging
+import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 from tfimportance import __version__
@@ -33,13 +35,22 @@ _COMMANDS = {
     **encoding.COMMANDS,
 }
 _EPILOG = """\
-exit codes: 0 done; 1 failed while working; 2 arguments or data are wrong.
+exit codes: 0 done; 1 failed while working; 2 arguments or data are wrong;
+143 ended by SIGTERM.
 Each command shows an example with --help."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 1 or 2."""
+    """Runs one command and returns its exit code: 0, 1 or 2.
+
+    Args:
+        argv: The words after the program's name; None takes those of the
+            process, which is then ended cleanly by SIGTERM, too.
+    """
     arguments = _parser().parse_args(argv)
+    if argv is None:  # the process is ours, and so are its settings
+        signal.signal(signal.SIGTERM, _end)
+        warnings.formatwarning = _one_line
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tfimportance").setLevel(logging.INFO)
     from tfimportance._checks import InputError
@@ -53,6 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", 1)
     return 0
+
+
+def _end(*_: object) -> None:
+    """Ends by an exception, so that nothing half-written is left behind."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _one_line(message: object, *_: object, **__: object) -> str:
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _complain(reason: object, code: int) -> int:
