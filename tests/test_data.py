@@ -188,6 +188,18 @@ def test_csv_group_and_kept_text_keep_their_spelling(tmp_path):
     assert rows.columns["sku"].tolist() == ["7", str(big)]
 
 
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_csv_may_be_separated_by_semicolons(tmp_path, ending):
+    path = tmp_path / f"some.{ending}"
+    FRAME.to_csv(path, index=False, sep=";", encoding="utf-8-sig")
+    rows = load_examples(path, text=["title", "review"], weight="importance")
+    assert rows.text["title"].tolist() == TITLES
+    assert rows.text["review"].tolist() == REVIEWS
+    assert rows.weight.tolist() == [0.0, 1.5, 2.0, 0.25]
+    mixed = csv(tmp_path, "a;b,c\n1;2,3\n")  # what it says it is
+    assert load_examples(mixed, text="a;b").text["a;b"].tolist() == ["1;2"]
+
+
 def test_csv_types_do_not_depend_on_the_first_block(tmp_path, monkeypatch):
     monkeypatch.setattr("tfimportance.data.reading._BLOCK", 64)
     lines = [f"text {i},{i % 2},{i % 3}" for i in range(50)]
@@ -261,7 +273,8 @@ def test_times_with_zones_and_as_numbers(tmp_path):
         ("a.csv", b"", "readable.*Empty CSV"),
         ("a.csv", b"q,y\n", "at least one row"),
         ("a.csv", b"q,y\n1,2,3\n", "Expected 2 columns, got 3"),
-        ("a.csv", b"q\n\xe9\n", "invalid UTF8"),
+        ("a.csv", b"q\n\xe9\n", r"invalid UTF8.*\. Save it as UTF-8\."),
+        ("a.csv", b"q,\xe9\nx,y\n", r"Save it as UTF-8\."),
         ("a.csv.gz", b"q\nx\n", "readable"),
         ("a.jsonl", b"", "there is no row"),
         ("a.json", b'[{"q": "x"}]', "line 1 is no JSON object"),

@@ -51,6 +51,8 @@ def load_examples(
             .json), the last three also with .gz; `dataset:NAME` for a bundled
             set; a pandas frame; or a `tf.data.Dataset`, batched or not, of
             dicts or of `(features, label)` or `(features, label, weight)`.
+            Files are UTF-8; a CSV whose heading has semicolons and no comma
+            is separated by them.
         text: Columns of text to be encoded; missing becomes "". Left out
             where `keep` names what there is, such as lists of item ids.
         label: Column of 0 and 1, of booleans or, with `positive`, of anything.

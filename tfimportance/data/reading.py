@@ -125,12 +125,13 @@ def readable(path: Path) -> Iterator[None]:
     """Turns what pyarrow says of a bad file into an `InputError`."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise fail(
             "`source` must be a readable file of the kind that its ending "
             "says.",
             f"source={str(path)!r} ({reason})",
+            "Save it as UTF-8." if "utf" in reason.lower() else "",
         ) from error
 
 
@@ -193,6 +194,11 @@ def csv_options(
 
     It would guess the types from the first block alone.
     """
+    with io.BufferedReader(pa.input_stream(path)) as lines:
+        heading = lines.readline()
+    # So spreadsheets write a .csv where the comma is the decimal point.
+    if delimiter == "," and b"," not in heading and b";" in heading:
+        delimiter = ";"
     options = {
         "read_options": pa.csv.ReadOptions(block_size=_BLOCK),
         "parse_options": pa.csv.ParseOptions(
