@@ -8,9 +8,8 @@ from tfimportance import InputError, load_examples
 
 
 def frame(**columns):
-    return pd.DataFrame(
-        {"text": ["x"] * len(next(iter(columns.values())))} | columns
-    )
+    rows = range(len(next(iter(columns.values()))))
+    return pd.DataFrame({"text": [f"x{row}" for row in rows]} | columns)
 
 
 def test_whole_numbers_with_gaps_stay_whole(tmp_path):
@@ -188,6 +187,27 @@ def test_two_columns_of_one_name():
     twice = pd.DataFrame([["a", "b"]], columns=["q", "q"])
     with pytest.raises(InputError, match="the name of 2 columns"):
         load_examples(twice, text="q")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": [None, None], "b": ["", ""]}, "'a', 'b', empty in every row"),
+        ({"a": ["x", "y"], "b": ["", ""]}, "names 'b', empty in every row"),
+        ({"a": ["x", "x"], "b": ["y", "y"]}, "'a', 'b', the same in every row"),
+    ],
+)
+def test_texts_that_tell_no_row_from_another_are_warned_of(columns, message):
+    with pytest.warns(UserWarning, match=message):
+        load_examples(pd.DataFrame(columns), text=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "columns", [{"a": ["x", "x"], "b": ["", "y"]}, {"a": ["x"], "b": [""]}]
+)
+def test_texts_that_differ_somewhere_are_not_warned_of(columns, recwarn):
+    load_examples(pd.DataFrame(columns), text=["a", "b"])
+    assert not recwarn.list
 
 
 def test_text_that_is_no_utf8():

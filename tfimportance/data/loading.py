@@ -1,12 +1,13 @@
 """`load_examples`: from a source and column names to `Examples`."""
 
+import warnings
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from tfimportance._checks import fail
+from tfimportance._checks import Array, fail
 from tfimportance.data import columns as convert
 from tfimportance.data.examples import Examples
 from tfimportance.data.reading import read_frame
@@ -75,6 +76,10 @@ def load_examples(
             row, a label is missing or not binary, a group or id is missing,
             an id is not unique, a weight is negative or not finite, or a
             time is none.
+
+    Warns:
+        UserWarning: A text column is empty in every row, or all text is the
+            same in every row.
     """
     texts, kept = _names("text", text), _names("keep", keep)
     if not texts and not kept:
@@ -97,8 +102,10 @@ def load_examples(
     if positive is not None and label is None:
         raise fail("`positive` needs a `label`.", f"positive={positive!r}")
     frame = _read(source, texts, single, kept)
+    text_of = {name: convert.to_text(name, frame[name]) for name in texts}
+    _warn_of_sameness(text_of)
     return Examples(
-        text={name: convert.to_text(name, frame[name]) for name in texts},
+        text=text_of,
         columns={name: convert.to_kept(frame[name]) for name in kept},
         **{
             argument: _convert(argument, frame[name], positive)
@@ -129,6 +136,27 @@ def _read(
             f"source={str(shown)!r} with 0 rows",
         )
     return frame
+
+
+def _warn_of_sameness(text: dict[str, Array]) -> None:
+    """Warns of text that tells no row from another: all would weigh the same.
+
+    One column may well be the same everywhere, such as the query of a target.
+    """
+    same = [
+        name
+        for name, column in text.items()
+        if len(column) > 1 and (column == column[0]).all()
+    ]
+    empty = [name for name in same if not text[name][0]]
+    if empty or (same and len(same) == len(text)):
+        warnings.warn(
+            f"`text` names {', '.join(map(repr, empty or same))}, "
+            f"{'empty' if empty else 'the same'} in every row: that tells no "
+            "row from another.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _convert(argument: str, column: convert.Column, positive: Any) -> Any:
