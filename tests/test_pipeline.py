@@ -389,6 +389,28 @@ def test_the_values_that_the_target_names(
 
 
 @pytest.mark.parametrize(
+    ("column", "value", "meant"),
+    [
+        ("department", "scks", "Did you mean 'socks'?"),
+        ("department", True, "YAML reads yes"),
+        ("bought", "yes", "'bought' with values '1', '0'."),
+    ],
+)
+def test_a_value_of_the_target_that_no_row_has_is_warned_of(
+    folder, column, value, meant
+):
+    target = {"department": "socks", "bought": 1}
+    rows = _pool_and_traffic(settings(folder, target=target))[1].id
+    target[column] = [target[column], value]
+    with pytest.warns(UserWarning, match="`target`") as warned:
+        again = _pool_and_traffic(settings(folder, target=target))[1].id
+    assert again.tolist() == rows.tolist()
+    (said,) = [str(each.message) for each in warned]
+    assert f"`target` names {value!r}, which no row has: column" in said
+    assert meant in said
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"mode": "nearest"},

@@ -119,20 +119,25 @@ def _check_found(positive: list[Any], label: str, texts: Array) -> None:
     """Raises where no value is among the texts; warns of each that is not."""
     keys = set(map(_key, texts))
     missing = [each for each in positive if _key(str(each)) not in keys]
-    held = f"{label} with values {_few(texts)}"
     if len(missing) == len(positive):
         raise fail(
             "`positive` must name values that the label has.",
-            f"positive={positive!r} for {held}",
+            f"positive={positive!r} for {label} with values {_few(texts)}",
             _meant(missing[0], texts) if missing else "",
         )
     for value in missing:
-        warnings.warn(
-            f"`positive` names {value!r}, which no row has: {held}. "
-            f"{_meant(value, texts)}".rstrip(),
-            UserWarning,
-            stacklevel=2,
-        )
+        _warn_of_missing("positive", value, label, texts)
+
+
+def _warn_of_missing(
+    argument: str, value: Any, column: str, texts: Array
+) -> None:
+    warnings.warn(
+        f"`{argument}` names {value!r}, which no row has: {column} with "
+        f"values {_few(texts)}. {_meant(value, texts)}".rstrip(),
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _meant(value: Any, texts: Array) -> str:
@@ -146,16 +151,24 @@ def _meant(value: Any, texts: Array) -> str:
     return f"Did you mean {near[0]!r}?" if near else ""
 
 
-def is_among(values: Array, wanted: Any) -> Array:
-    """Which values are (one of) the wanted; as texts where types differ."""
+def is_among(argument: str, column: str, values: Array, wanted: Any) -> Array:
+    """Which values are (one of) the wanted; as texts where types differ.
+
+    Warns:
+        UserWarning: A wanted value, which `argument` names, is not there.
+    """
     found = np.zeros(len(values), bool)
+    codes, distinct = pd.factorize(values)
+    texts = np.array([*map(str, distinct)], object)
     for one in _listed(wanted):
         if (values.dtype == object) == isinstance(one, str):
-            found |= values == one
+            same = values == one
         else:
-            codes, distinct = pd.factorize(values)
-            same = [_key(str(each)) == _key(str(one)) for each in distinct]
-            found |= np.array([*same, False])[codes]
+            alike = [_key(text) == _key(str(one)) for text in texts]
+            same = np.array([*alike, False])[codes]
+        if not same.any():
+            _warn_of_missing(argument, one, f"column {column!r}", texts)
+        found |= same
     return found
 
 

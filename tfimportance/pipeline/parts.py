@@ -113,7 +113,7 @@ def _having(rows: Examples, wanted: Mapping[str, Any]) -> Array:
     """Returns which rows have the values that the target names."""
     matches = np.ones(len(rows), bool)
     for column, value in wanted.items():
-        matches &= is_among(rows.columns[column], value)
+        matches &= is_among("target", column, rows.columns[column], value)
     return matches
 
 
