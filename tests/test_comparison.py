@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from tfimportance._checks import InputError
 from tfimportance.comparison import Comparison, Part, Trained, compare, verdict
-from tfimportance.comparison.evidence import weigh
+from tfimportance.comparison.evidence import statement, weigh
 from tfimportance.strategies import Recipe
 from tfimportance.training import FitResult
 
@@ -289,6 +289,26 @@ def test_the_statement_says_what_the_rows_support(four):
         "Of 1 strategy, better than uniform weights: none; worse: none; "
         "no difference that these rows can show: 1 (95%, all compared at once)."
     )
+
+
+@pytest.mark.parametrize(
+    ("negatives", "positives", "warning"),
+    [
+        (10, 10, ""),
+        (300, 9, " Only 9 positive among the test rows: so few cannot"),
+        (1, 300, " Only 1 negative among the test rows: so few cannot"),
+        (4, 3, " Only 3 positive and 4 negative among the test rows"),
+    ],
+)
+def test_the_statement_says_where_test_rows_are_few(
+    negatives, positives, warning
+):
+    label = np.repeat([0, 1], [negatives, positives])
+    draw = np.random.default_rng(5)
+    ours, theirs = ([label + draw.normal(size=len(label))] for _ in range(2))
+    said = statement(weigh(label, {"a": ours, "b": theirs}, theirs))
+    assert said.partition("at once).")[2].startswith(warning)
+    assert said.endswith("support much.") == bool(warning)
 
 
 def test_uniform_weights_must_be_there():

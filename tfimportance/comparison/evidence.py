@@ -13,6 +13,9 @@ from tfimportance.evaluation import (
     holm,
 )
 
+# Of fewer rows of a class, one alone may turn the AUC by more than a tenth.
+_FEW = 10
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -26,6 +29,8 @@ class Evidence:
         p_value: Two-sided, that there is no difference.
         adjusted_p_value: The same where all strategies are tried at once
             (Holm).
+        positives: Test rows of label 1.
+        negatives: Test rows of label 0.
     """
 
     difference: float
@@ -33,6 +38,8 @@ class Evidence:
     bootstrap_interval: tuple[float, float]
     p_value: float
     adjusted_p_value: float
+    positives: int
+    negatives: int
 
     def columns(self) -> dict[str, float]:
         """Returns the evidence as the columns of a table."""
@@ -62,12 +69,14 @@ def weigh(
         group: `(num_samples,)`, for intervals over groups, or None.
     """
     found: dict[str, Evidence] = {}
+    positives = int(label.sum())
+    rows = (positives, len(label) - positives)
     resampled = bootstrap_differences(label, ours, baseline, group=group)
     for name, each in ours.items():
         gain = auc_difference(label, each, baseline, group=group)
         p_value = gain.p_value
         found[name] = Evidence(
-            gain.mean, gain.interval, resampled[name], p_value, p_value
+            gain.mean, gain.interval, resampled[name], p_value, p_value, *rows
         )
     adjusted = holm([each.p_value for each in found.values()])
     return {
@@ -95,7 +104,21 @@ def statement(evidence: Mapping[str, Evidence]) -> str:
     return (
         f"Of {tests} {'strategy' if tests == 1 else 'strategies'}, "
         f"{'; '.join(parts)} (95%, all compared at once)."
+        f"{_reserve(evidence)}"
     )
+
+
+def _reserve(evidence: Mapping[str, Evidence]) -> str:
+    """Returns a sentence on classes of few test rows, or ""."""
+    for one in evidence.values():  # the test rows are the same for all
+        sizes = {"positive": one.positives, "negative": one.negatives}
+        few = [f"{n} {name}" for name, n in sizes.items() if n < _FEW]
+        if few:
+            return (
+                f" Only {' and '.join(few)} among the test rows: so few cannot "
+                "support much."
+            )
+    return ""
 
 
 def verdict(interval: tuple[float, float]) -> str:
