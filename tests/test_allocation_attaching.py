@@ -258,6 +258,39 @@ def test_more_rows_than_weights_stop_the_set():
         attach_weights(Batches(np.arange(N)), WEIGHT[:-1])[7]
 
 
+@pytest.mark.parametrize("size", [None, 7, 10])
+def test_fewer_rows_than_weights_are_an_error_at_the_end(size):
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    data = data if size is None else data.batch(size)
+    weighted = attach_weights(data, np.append(WEIGHT, [1.0] * 10))
+    batches = len(data)
+    assert len(weighted) == batches
+    assert len(list(weighted.take(batches - 1))) == batches - 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match="fewer rows"):
+        list(weighted)
+
+
+def test_a_keras_set_of_fewer_rows_than_weights_stops_at_its_last_batch():
+    class Short(Batches):
+        num_batches = 7
+
+    short = Short(np.arange(N))
+    data = attach_weights(short, np.append(WEIGHT, [1.0] * 6))
+    assert np.array_equal(data[5][2], WEIGHT[35:42])
+    with pytest.raises(InputError, match=r"56 weights; batch 6 has 7.*no more"):
+        data[6]
+    dropped = attach_weights(short, WEIGHT)[6]  # what fills no batch
+    assert np.array_equal(dropped[2], WEIGHT[42:49])
+
+
+def test_a_set_may_drop_what_does_not_fill_a_batch():
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    data = data.batch(7, drop_remainder=True)
+    assert seen(attach_weights(data, WEIGHT)) == sorted(
+        zip(X[:49, 0].tolist(), WEIGHT[:49].tolist(), strict=True)
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

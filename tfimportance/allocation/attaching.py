@@ -35,6 +35,8 @@ def attach_weights(
     With `id` the weight is looked up where the row comes by, so shuffling,
     filtering and interleaving before or after change nothing. Without, row
     number k gets weight k: attach before anything that changes the order.
+    More weights than rows are an error after the last batch, where the set
+    says how many batches it has; what it drops of a last batch may be over.
 
     A TFRecord file is a `tf.data` set once it is parsed:
 
@@ -139,17 +141,27 @@ def _by_id(data: tf.data.Dataset, table: Any, taker: _Taker) -> tf.data.Dataset:
 
 def _by_position(data: tf.data.Dataset, weight: Array) -> tf.data.Dataset:
     weights = tf.constant(weight)
+    last = data.cardinality() - 1  # negative where it is not known
 
-    def attach(start: Any, *element: Any) -> Any:
-        # scan hands over an element that is a tuple as one argument.
-        x, y, given = _unpack(element[0] if len(element) == 1 else element)
+    def attach(start: Any, numbered: Any) -> Any:
+        index, element = numbered
+        x, y, given = _unpack(element)
         has_rows = _has_rows("labels", y)
-        stop = start + (tf.shape(y, tf.int64)[0] if has_rows else 1)
-        check = tf.debugging.Assert(
-            stop <= len(weight),
-            ["more rows in the set than in sample_weight:", len(weight)],
-        )
-        with tf.control_dependencies([check]):
+        size = tf.shape(y, tf.int64)[0] if has_rows else 1
+        stop = start + size
+        left = len(weight) - stop
+        # A set may drop what does not fill its last batch.
+        checks = [
+            tf.debugging.Assert(
+                holds,
+                [f"{which} rows in the set than in sample_weight:", stop],
+            )
+            for which, holds in (
+                ("more", left >= 0),
+                ("fewer", (index != last) | (left < size)),
+            )
+        ]
+        with tf.control_dependencies(checks):
             part = weights[start:stop] if has_rows else weights[start]
         # A row whose label has shape (1,) looks like a batch of one: with its
         # shape known, the weights of a batch of such rows are not (batch, ?).
@@ -157,7 +169,7 @@ def _by_position(data: tf.data.Dataset, weight: Array) -> tf.data.Dataset:
         return stop, (x, y, _times(part, given))
 
     as_it_is = tf.autograph.experimental.do_not_convert(attach)
-    return data.scan(tf.constant(0, tf.int64), as_it_is)
+    return data.enumerate().scan(tf.constant(0, tf.int64), as_it_is)
 
 
 class _Weighted(keras.utils.PyDataset):
@@ -192,14 +204,17 @@ class _Weighted(keras.utils.PyDataset):
         if self._size is None:
             self._size = len(_unpack(self.data[0])[1])
         start, stop = index * self._size, index * self._size + count
-        whole = count == self._size and stop <= len(self.table)
-        if whole or stop == len(self.table):
+        left, is_last = len(self.table) - stop, index + 1 == self.num_batches
+        whole = count == self._size and left >= 0
+        # A set may drop what does not fill its last batch.
+        unused = is_last and left >= self._size
+        if left == 0 or (whole and not unused):
             return self.table[start:stop]
         raise fail(
             "`sample_weight` must have a weight for each row of `data`, in "
             "batches of equal size.",
             f"{len(self.table)} weights; batch {index} has {count} rows, the "
-            f"first {self._size}",
+            f"first {self._size}{', and no more follow' if is_last else ''}",
             "Give `id`.",
         )
 
