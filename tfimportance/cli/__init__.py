@@ -4,8 +4,8 @@ chain.py     run, datasets
 comparing.py compare
 stages.py    score, fit, evaluate
 diagnosis.py explain, review
-serving.py   export
-encoding.py  distill
+serving.py   export, predict, similar
+encoding.py  encode, whiten, distill
 common.py    the options that they share
 """
 

@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+_COLUMNS = ("text", "label", "positive", "id", "group")
 
 
 class Command(NamedTuple):
@@ -42,8 +44,18 @@ def import_tensorflow() -> None:
 
 def columns(arguments: argparse.Namespace) -> dict[str, object]:
     """Returns what `load_examples` takes of the options."""
-    names = ("text", "label", "positive", "id", "group")
-    return {name: getattr(arguments, name, None) for name in names}
+    return {name: getattr(arguments, name, None) for name in _COLUMNS}
+
+
+def settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the given options as a stage takes them, by the same names."""
+    other = {*_COLUMNS, "command"}
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if value is not None and name not in other
+    }
+    return {**given, "columns": columns(arguments)}
 
 
 def data_options(
@@ -53,21 +65,28 @@ def data_options(
     text_required: bool = True,
 ) -> None:
     """Adds the options that say how a file becomes embeddings."""
+    text_options(parser, required=text_required)
+    label_options(parser, label_required=label_required)
+    parser.add_argument("--id", metavar="COLUMN", help="column of unique ids")
+    fields_option(parser)
+
+
+def text_options(
+    parser: argparse.ArgumentParser, *, required: bool = True
+) -> None:
+    """Adds the options that say what is encoded, and by what."""
     parser.add_argument(
         "--text",
-        required=text_required,
+        required=required,
         nargs="+",
         metavar="COLUMN",
         help="the text columns",
     )
-    label_options(parser, label_required=label_required)
-    parser.add_argument("--id", metavar="COLUMN", help="column of unique ids")
     parser.add_argument(
         "--encoder",
         default="static",
-        help="static, or the folder of a checkpoint",
+        help="static, or a checkpoint's folder or handle",
     )
-    fields_option(parser)
 
 
 def fields_option(parser: argparse.ArgumentParser) -> None:

@@ -4,11 +4,11 @@ import argparse
 
 from tfimportance.cli.common import (
     Command,
-    columns,
     data_options,
     group_option,
     import_tensorflow,
     say,
+    settings,
 )
 
 
@@ -16,35 +16,14 @@ def _explain(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from tfimportance.review import explain_files
 
-    explanation = explain_files(
-        arguments.pool,
-        arguments.target,
-        arguments.row,
-        columns=columns(arguments),
-        encoder=arguments.encoder,
-        fields=arguments.fields,
-        top=arguments.top,
-        scale=arguments.scale,
-    )
-    say(str(explanation))
+    say(str(explain_files(**settings(arguments))))
 
 
 def _review(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from tfimportance.review import review_files
 
-    review = review_files(
-        arguments.pool,
-        arguments.target,
-        columns=columns(arguments),
-        wrong=arguments.wrong,
-        output=arguments.output,
-        encoder=arguments.encoder,
-        fields=arguments.fields,
-        top=arguments.top,
-        scale=arguments.scale,
-    )
-    say(str(review))
+    say(str(review_files(**settings(arguments))))
 
 
 def _files(parser: argparse.ArgumentParser, *, label_required: bool) -> None:
@@ -60,8 +39,10 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
     _files(parser, label_required=False)
     parser.add_argument(
         "--row",
+        dest="rows",
         required=True,
         nargs="+",
+        metavar="ROW",
         help="ids of training rows, or their numbers without --id",
     )
     parser.add_argument(

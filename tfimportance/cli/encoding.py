@@ -8,6 +8,7 @@ from tfimportance.cli.common import (
     fields_option,
     import_tensorflow,
     say,
+    text_options,
 )
 
 
@@ -48,7 +49,7 @@ def _encode_options(parser: argparse.ArgumentParser) -> None:
         metavar="file",
         help="files of rows: all that the embeddings are used with",
     )
-    _text_options(parser)
+    text_options(parser)
     fields_option(parser)
     parser.add_argument(
         "--cache", help="folder that keeps embeddings between runs"
@@ -70,26 +71,11 @@ def _whiten(arguments: argparse.Namespace) -> None:
 
 def _whiten_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="file of training rows")
-    _text_options(parser)
+    text_options(parser)
     parser.add_argument(
         "--dim", type=int, help="components to keep (default: all)"
     )
     parser.add_argument("--output", required=True, help="folder to write")
-
-
-def _text_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--text",
-        required=True,
-        nargs="+",
-        metavar="COLUMN",
-        help="the text columns",
-    )
-    parser.add_argument(
-        "--encoder",
-        default="static",
-        help="static, or a checkpoint's folder or handle",
-    )
 
 
 def _distill(arguments: argparse.Namespace) -> None:

@@ -5,12 +5,12 @@ import json
 
 from tfimportance.cli.common import (
     Command,
-    columns,
     data_options,
     group_option,
     import_tensorflow,
     label_options,
     say,
+    settings,
 )
 
 
@@ -18,20 +18,7 @@ def _score(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from tfimportance.stages import score_files
 
-    weight = score_files(
-        arguments.pool,
-        arguments.target,
-        arguments.output,
-        columns=columns(arguments),
-        encoder=arguments.encoder,
-        fields=arguments.fields,
-        strategy=arguments.strategy,
-        **{
-            name: value
-            for name in ("effective_fraction", "mode", "scale")
-            if (value := getattr(arguments, name)) is not None
-        },
-    )
+    weight = score_files(**settings(arguments))
     say(
         f"{arguments.output}: {len(weight)} rows worth "
         f"{weight.effective_sample_size:.0f}; the heaviest has "
@@ -43,18 +30,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     import_tensorflow()
     from tfimportance.stages import fit_files
 
-    result = fit_files(
-        arguments.train,
-        arguments.validation,
-        arguments.output,
-        columns=columns(arguments),
-        weights=arguments.weights,
-        encoder=arguments.encoder,
-        fields=arguments.fields,
-        allocation=arguments.allocation,
-        epochs=arguments.epochs,
-        seed=arguments.seed,
-    )
+    result = fit_files(**settings(arguments))
     say(
         f"{arguments.output}: AUC {result.target_auc:.4f} on the validation "
         f"rows after epoch {result.best_epoch}"
