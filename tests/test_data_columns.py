@@ -197,9 +197,16 @@ def test_two_columns_of_one_name():
         ({"a": ["x", "x"], "b": ["y", "y"]}, "'a', 'b', the same in every row"),
     ],
 )
-def test_texts_that_tell_no_row_from_another_are_warned_of(columns, message):
-    with pytest.warns(UserWarning, match=message):
-        load_examples(pd.DataFrame(columns), text=["a", "b"])
+def test_texts_that_tell_no_row_from_another_are_warned_of(
+    tmp_path, columns, message
+):
+    frame = pd.DataFrame(columns)
+    with pytest.warns(UserWarning, match=f"{message}: that tells no row"):
+        load_examples(frame, text=["a", "b"])
+    path = tmp_path / "rows.csv"
+    frame.to_csv(path, index=False)
+    with pytest.warns(UserWarning, match=f"{message} of '.*rows.csv': that"):
+        load_examples(path, text=["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def load_examples(
         raise fail("`positive` needs a `label`.", f"positive={positive!r}")
     frame = _read(source, texts, single, kept)
     text_of = {name: convert.to_text(name, frame[name]) for name in texts}
-    _warn_of_sameness(text_of)
+    _warn_of_sameness(source, text_of)
     return Examples(
         text=text_of,
         columns={name: convert.to_kept(frame[name]) for name in kept},
@@ -138,7 +138,7 @@ def _read(
     return frame
 
 
-def _warn_of_sameness(text: dict[str, Array]) -> None:
+def _warn_of_sameness(source: Any, text: dict[str, Array]) -> None:
     """Warns of text that tells no row from another: all would weigh the same.
 
     One column may well be the same everywhere, such as the query of a target.
@@ -150,10 +150,12 @@ def _warn_of_sameness(text: dict[str, Array]) -> None:
     ]
     empty = [name for name in same if not text[name][0]]
     if empty or (same and len(same) == len(text)):
+        is_file = isinstance(source, str | PathLike)
         warnings.warn(
             f"`text` names {', '.join(map(repr, empty or same))}, "
-            f"{'empty' if empty else 'the same'} in every row: that tells no "
-            "row from another.",
+            f"{'empty' if empty else 'the same'} in every row"
+            f"{f' of {str(source)!r}' if is_file else ''}: that tells no row "
+            "from another.",
             UserWarning,
             stacklevel=3,
         )
