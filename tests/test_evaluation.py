@@ -87,14 +87,17 @@ def test_interval_is_delongs(positives):
     auc = found.mean + 0.5
     result = evaluate_probability(label, score)
     assert result.roc_auc == pytest.approx(auc)
-    assert result.roc_auc_interval == pytest.approx(
-        (max(auc - reach, 0), min(auc + reach, 1))
-    )
+    # By the odds, whose logarithm has this derivative.
+    widened = np.exp(reach / (auc * (1 - auc)))
+    odds = np.array([auc / (1 - auc) / widened, auc / (1 - auc) * widened])
+    assert result.roc_auc_interval == pytest.approx(odds / (1 + odds))
 
 
 def test_one_positive_row_says_nothing_of_others():
     label, score = unbalanced(1, 40)
-    assert evaluate_probability(label, score).roc_auc_interval == (0, 1)
+    lower, upper = evaluate_probability(label, score).roc_auc_interval
+    assert lower < 0.01
+    assert upper > 0.99
     found = auc_difference(label, [score], [1 - score])
     assert found.interval == (-1, 1)
     assert found.p_value > 0.05
@@ -123,6 +126,44 @@ def test_few_positives_and_few_groups_are_covered(positives, negatives, sizes):
         lower, upper = found.roc_auc_interval
         hits += lower < 0.7602 < upper  # Phi(1 / sqrt 2)
     assert hits / 200 > 0.88
+
+
+@pytest.mark.parametrize(
+    ("positives", "negatives", "shift"),
+    [(5, 100, 2.5), (10, 100, 3.0), (5, 20, 2.0), (20, 200, 1.5)],
+)
+def test_a_good_model_on_few_positives_is_covered(positives, negatives, shift):
+    draws = np.random.default_rng(3)
+    truth = scipy.stats.norm.cdf(shift / 2**0.5)
+    label = np.repeat([1, 0], [positives, negatives])
+    hits = 0
+    for _ in range(300):
+        score = draws.normal(size=len(label)) + shift * label
+        found = evaluate_probability(label, 1 / (1 + np.exp(-score)))
+        lower, upper = found.roc_auc_interval
+        assert lower < upper
+        hits += lower < truth < upper
+    assert hits / 300 > 0.92
+
+
+def test_classes_that_are_apart_may_not_be_elsewhere():
+    label = np.repeat([0, 1], [40, 11])
+    lower, upper = evaluate_probability(label, label).roc_auc_interval
+    assert upper == 1
+    assert lower == pytest.approx(0.025 ** (1 / 10))  # ten degrees of freedom
+    lower, upper = evaluate_probability(label, 1 - label).roc_auc_interval
+    assert (lower, upper) == (0, pytest.approx(1 - 0.025 ** (1 / 10)))
+
+
+def test_a_difference_without_spread_is_as_sure_as_its_rows_are_many():
+    """Placements of 1 and of a half everywhere: DeLong sees no error."""
+    for half, clear in ((2, False), (200, True)):
+        label = np.repeat([0, 1], half)
+        found = auc_difference(label, [label], [0.0 * label])
+        assert found.mean == 0.5
+        lower, upper = found.interval
+        assert lower < 0.5 < upper
+        assert (lower > 0) == (found.p_value < 0.05) == clear
 
 
 def test_no_difference_is_found_as_seldom_as_it_says():
@@ -204,6 +245,20 @@ def test_mean_over_seeds_keeps_rows():
         (first.log_loss + second.log_loss) / 2
     )
     assert both.roc_auc_interval == pytest.approx(first.roc_auc_interval)
+
+
+def test_the_mean_over_seeds_is_less_sure_where_they_disagree():
+    label, score = sample(400, 1.0)
+    noisy = np.clip(score + rng.normal(0, 0.5, 400), 0, 1)
+    first, second = (evaluate_probability(label, p) for p in (score, noisy))
+    both = mean_evaluation([first, second])
+    change = first.roc_auc - second.roc_auc
+    reach = scipy.stats.t.ppf(0.975, 1) * abs(change) / 2  # sd / root 2
+    for end in (0, 1):
+        mean = (first.roc_auc_interval[end] + second.roc_auc_interval[end]) / 2
+        far = ((mean - both.roc_auc) ** 2 + reach**2) ** 0.5
+        bound = both.roc_auc + (far if end else -far)
+        assert both.roc_auc_interval[end] == pytest.approx(np.clip(bound, 0, 1))
 
 
 def test_best_threshold_is_the_best_of_all():

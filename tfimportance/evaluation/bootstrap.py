@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from tfimportance._checks import Array, check_count
 from tfimportance.evaluation.differences import paired_scores
-from tfimportance.evaluation.uncertainty import CONFIDENCE
+from tfimportance.evaluation.uncertainty import TAIL
 
 # Resamples in one matrix, which holds this many numbers for each row.
 _CHUNK = 50
@@ -69,10 +69,9 @@ def bootstrap_differences(
             middle = each.mean(axis=0)
             offset = np.sum(times * (each - middle), axis=0) / num_seeds
             differences[name].append(middle + offset * correction)
-    tail = (1 - CONFIDENCE) / 2
     found = {}
     for name, parts in differences.items():
-        lower, upper = np.nanquantile(np.concatenate(parts), [tail, 1 - tail])
+        lower, upper = np.nanquantile(np.concatenate(parts), [TAIL, 1 - TAIL])
         found[name] = float(lower), float(upper)
     return found
 

@@ -9,9 +9,10 @@ from scipy.stats import t
 
 from tfimportance._checks import Array, fail
 from tfimportance.evaluation.uncertainty import (
+    TAIL,
     auc_and_influence,
+    auc_interval,
     checked,
-    confidence_interval,
     standard_error,
 )
 
@@ -34,9 +35,8 @@ class Difference:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95% confidence interval."""
-        return confidence_interval(
-            self.mean, self.error, self.degrees, least=-1.0
-        )
+        reach = float(t.isf(TAIL, self.degrees)) * self.error
+        return max(self.mean - reach, -1.0), min(self.mean + reach, 1.0)
 
     @property
     def p_value(self) -> float:
@@ -84,8 +84,13 @@ def auc_difference(
     influence = np.mean([a[1] - b[1] for a, b in pairs], axis=0)
     seeds = len(differences)
     between = float(differences.var(ddof=1)) / seeds if seeds > 1 else 0.0
-    spread = standard_error(influence, label, groups, (between, seeds - 1))
-    return Difference(float(differences.mean()), *spread)
+    mean = float(differences.mean())
+    error, degrees = standard_error(
+        influence, label, groups, (between, seeds - 1)
+    )
+    if mean and not error:  # such as a model without a mistake and a constant
+        error = (1 - auc_interval(1.0, 0.0, degrees)[0]) / t.isf(TAIL, degrees)
+    return Difference(mean, float(error), degrees)
 
 
 def paired_scores(

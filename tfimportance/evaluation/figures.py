@@ -1,11 +1,13 @@
 """How good a model's probabilities are. Every AUC is exact: ties count half."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import sem, t
 from sklearn.metrics import (
     average_precision_score,
     f1_score,
@@ -15,9 +17,10 @@ from sklearn.metrics import (
 
 from tfimportance._checks import Array, check_number, fail
 from tfimportance.evaluation.uncertainty import (
+    TAIL,
     auc_and_influence,
+    auc_interval,
     checked,
-    confidence_interval,
     standard_error,
 )
 
@@ -144,7 +147,7 @@ def evaluate_probability(
         rows=len(label),
         positive_share=float(label.mean()),
         roc_auc=auc,
-        roc_auc_interval=confidence_interval(auc, *spread, least=0.0),
+        roc_auc_interval=auc_interval(auc, *spread),
         pr_auc=float(average_precision_score(label, predicted)),
         f1=float(f1_score(label, predicted >= threshold)),
         threshold=float(threshold),
@@ -160,7 +163,11 @@ def roc_auc(labels: ArrayLike, score: ArrayLike) -> float:
 
 
 def mean_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Returns the mean of every figure over seeds; all on the same rows."""
+    """Returns the mean of every figure over seeds; all on the same rows.
+
+    The interval of the mean AUC reaches as far as the seeds' own do on
+    average, and further by what other seeds would have given.
+    """
     figures: dict[str, Any] = {
         name: np.mean([getattr(one, name) for one in evaluations], axis=0)
         for name in asdict(evaluations[0])
@@ -168,7 +175,15 @@ def mean_evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
     lower, upper = figures.pop("roc_auc_interval").tolist()
     figures = {name: float(value) for name, value in figures.items()}
     figures["rows"] = evaluations[0].rows
-    return Evaluation(**figures, roc_auc_interval=(lower, upper))
+    auc, between = figures["roc_auc"], 0.0
+    if len(evaluations) > 1:
+        error = sem([one.roc_auc for one in evaluations])
+        between = float(t.isf(TAIL, len(evaluations) - 1) * error)
+    interval = (
+        max(auc - math.hypot(auc - lower, between), 0.0),
+        min(auc + math.hypot(upper - auc, between), 1.0),
+    )
+    return Evaluation(**figures, roc_auc_interval=interval)
 
 
 def best_f1_threshold(labels: ArrayLike, probability: ArrayLike) -> float:

@@ -3,14 +3,15 @@
 Its standard error comes from the influence of each row on the AUC, which for
 independent rows is DeLong's estimate and, summed over groups, the clustered
 form for search data, where the rows of one query are not independent.
-Intervals are those of a t distribution: where positive rows or groups are few,
-they are wide.
+Intervals are those of a t distribution, for one AUC on the logit scale: where
+positive rows or groups are few, they are wide.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit, logit
 from scipy.stats import rankdata, t
 
 from tfimportance._checks import (
@@ -21,6 +22,8 @@ from tfimportance._checks import (
 )
 
 CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
+_ROUNDING = 1e-24  # a variance of rounding alone
 
 
 def checked(
@@ -71,7 +74,9 @@ def standard_error(
 
     Each class is a sample of its own. A group pulls the mean towards itself
     by its share of the class, which the variance makes up for; as many groups
-    of equal size as (sum n)^2 / sum n^2 (Kish) say how sure it is.
+    of equal size as (sum n)^2 / sum n^2 (Kish) say how sure it is. Rows that
+    all have the same influence show no error; the degrees of freedom are then
+    those of the smaller class.
 
     Args:
         influence: `(num_samples,)`, of sum 0 in each class.
@@ -98,16 +103,27 @@ def standard_error(
     if seen.max() > 1:  # groups of both classes: one sample, not two
         variance = float(np.square(total).sum())
         parts = [(variance, min(degrees for _, degrees in parts))]
+    least = min(degrees for _, degrees in parts)
     parts.append(more)
     variance = sum(each for each, _ in parts)
+    if variance < _ROUNDING:
+        return 0.0, max(least, 1.0)
     unsure = sum(each**2 / degrees for each, degrees in parts if each)
-    degrees = variance**2 / unsure if unsure else 1.0
-    return min(variance**0.5, 1.0), max(degrees, 1.0)
+    return min(variance**0.5, 1.0), max(variance**2 / unsure, 1.0)
 
 
-def confidence_interval(
-    value: float, error: float, degrees: float, least: float
+def auc_interval(
+    auc: float, error: float, degrees: float
 ) -> tuple[float, float]:
-    """Returns the 95% confidence interval, within `least` and 1."""
-    reach = float(t.ppf(0.5 + CONFIDENCE / 2, degrees)) * error
-    return max(value - reach, least), min(value + reach, 1.0)
+    """Returns the 95% confidence interval of an AUC, in [0, 1].
+
+    That of its logit: near 1 the AUC of few rows is far from symmetric. Where
+    the classes are apart, which has no error, the bound is the AUC that so
+    many rows of a class leave possible (Clopper and Pearson, 1934).
+    """
+    if auc in (0, 1):
+        bound = TAIL ** (1 / degrees)
+        return (bound, 1.0) if auc else (0.0, 1 - bound)
+    reach = float(t.isf(TAIL, degrees)) * error / (auc * (1 - auc))
+    lower, upper = expit(logit(auc) + np.array([-reach, reach]))
+    return float(lower), float(upper)
