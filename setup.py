@@ -24,6 +24,7 @@ setup(
     package_data={
         "tfimportance": [
             "py.typed",
+            "__init__.pyi",
             "report.html.j2",
             "examples/*.yaml",
             "encoding/static/*",
@@ -38,8 +39,8 @@ setup(
     install_requires=[
         "tensorflow>=2.21,<2.22",  # tensorflow-text is built for one minor
         "tensorflow-text>=2.21,<2.22",
-        "keras>=3.15",
-        "keras-hub>=0.32",
+        "keras>=3.15,<3.16",  # private parts: training/, encoding/post_norm.py
+        "keras-hub>=0.32,<0.33",
         "safetensors>=0.8",
         "numpy>=2.0.2",
         "pandas>=2.2.3",

@@ -41,10 +41,8 @@ from baselines.problem import Array
 from quality_cells import Cell, Found, measure
 from quality_detection import print_detection
 from quality_methods import AUTO, SLOW, WEIGHTS, measured
-from quality_tasks import TASKS as KNOWN
-from quality_tasks import Task
-from quality_unseen import TASKS as UNSEEN
-from quality_unseen import fetch
+from quality_tasks import TASKS as KNOWN, Task
+from quality_unseen import TASKS as UNSEEN, fetch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler

@@ -204,13 +204,13 @@ def test_the_served_importance_is_that_of_the_target_rows(folder, result):
     card = (result.model / "MODEL_CARD.md").read_text()
     assert "The probability of bought from text" in card
     assert f"- training: {result.metrics['comparison']['chosen']}" in card
-    aucs = {
-        each["seed"]: each["validation_roc_auc"]
-        for each in result.metrics["strategies"][
-            result.metrics["comparison"]["chosen"]
-        ]["seeds"]
-    }
-    assert f"that of seed {max(aucs, key=aucs.get)}, the best" in card
+    chosen = result.metrics["comparison"]["chosen"]
+    best = max(
+        result.metrics["strategies"][chosen]["seeds"],
+        key=lambda each: each["validation_roc_auc"],
+    )
+    assert f"  - seed: {best['seed']}\n" in card
+    assert f"  - test_roc_auc: {best['test_roc_auc']:.4g}\n" in card
     assert "## Licence\n\nNot stated" in card
 
 

@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 from tfimportance import datasets, encode, load_encoder
 from tfimportance._checks import InputError
 from tfimportance.data import load_examples
-from tfimportance.reliability import choice as choosing
 from tfimportance.reliability import (
+    choice as choosing,
     choose_weights,
     label_reliability,
     opinions,

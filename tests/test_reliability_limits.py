@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfimportance.reliability import choice as choosing
-from tfimportance.reliability import choose_weights, learners, opinions
+from tfimportance.reliability import (
+    choice as choosing,
+    choose_weights,
+    learners,
+    opinions,
+)
 from tfimportance.reliability.labels import judge, open_opinions
 
 LIMIT = 60

@@ -62,8 +62,14 @@ def metrics_of(
 def card_of(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the model card of the exported model says."""
     chosen = metrics["comparison"]["chosen"]
-    exported = metrics["comparison"]["exported_seed"]
     figures = metrics["strategies"][chosen]
+    exported = metrics["comparison"]["exported_seed"]
+    own = {
+        name: seed[name]
+        for seed in figures["seeds"]
+        if seed["seed"] == exported
+        for name in ("seed", "validation_roc_auc", "test_roc_auc")
+    }
     purpose = (
         f"The probability of {config.label} from {', '.join(config.text)}, "
         f"for traffic such as {config.target!r}."
@@ -73,9 +79,10 @@ def card_of(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "data": {"source": config.pool, **metrics["data"]},
         "metrics": {
             "training": chosen,
-            "seeds": f"{len(figures['seeds'])}; the figures are their means, "
-            f"the model is that of seed {exported}, the best in validation",
-            **{name: figures[name] for name in ("validation", "test")},
+            "this_model": own,
+            "mean_over_seeds": {
+                name: figures[name] for name in ("validation", "test")
+            },
         },
     }
     if config.licence is not None:

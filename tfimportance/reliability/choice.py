@@ -3,7 +3,8 @@
 The candidates say differently how much to believe the labels, and whether to
 prefer rows that look like the target; uniform weights are one of them. Each is
 judged on target rows whose labels had no say in its weights, by the AUC of
-weighted logistic regressions, and counts as much as the evidence for it. The
+weighted logistic regressions, and counts as much as the evidence for it. (One
+number is chosen on all of them beforehand: which of two scales sinh has.) The
 best of a few close candidates is a matter of luck; their average is not.
 """
 

@@ -17,8 +17,7 @@ from tfimportance.encoding import encode, load_encoder
 from tfimportance.evaluation import Evaluation, evaluate
 from tfimportance.serving import TargetSet, export
 from tfimportance.stages.weights import read_weights
-from tfimportance.training import FitResult, dense_head
-from tfimportance.training import fit as fit_model
+from tfimportance.training import FitResult, dense_head, fit as fit_model
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,15 @@
-"""Weighted training of any compiled Keras model, watched on target rows."""
+"""Weighted training of any compiled Keras model, watched on target rows.
+
+fitting.py     fit
+arguments.py   what it was given, checked
+batches.py     the rows of each epoch, as tf.data
+callbacks.py   the exact AUC, the best epoch, TensorBoard
+checkpoint.py  a broken run goes on
+steps.py       a step size for each row
+refresh.py     RefreshImportance: scores by the encoder as it trains, by epoch
+online.py      OnlineImportance: the same in every step
+models.py      dense_head, for those who bring no model
+"""
 
 from tfimportance.training.callbacks import MONITOR
 from tfimportance.training.fitting import FitResult, fit
