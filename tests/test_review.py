@@ -62,6 +62,27 @@ def test_suspects_gaps_and_the_discovery_curve(files, capsys, tmp_path):
         assert f"against {suspect.evidence_reference} {place}  " in out
 
 
+def test_targets_beside_ids_that_are_texts_are_named_by_their_row(
+    tmp_path, capsys
+):
+    words = ["soft", "itchy"] * 20
+    pool = pd.DataFrame({"text": words, "label": [1, 0] * 20})
+    pool["uuid"] = [f"5e1f-{row:02d}" for row in range(40)]
+    pool.loc[7, "label"] = 1  # "itchy" is no praise
+    files = [str(tmp_path / name) for name in ("pool.csv", "target.csv")]
+    pool.to_csv(files[0], index=False)
+    pool[:2].drop(columns="uuid").to_csv(files[1], index=False)
+    options = ["--text", "text", "--label", "label", "--id", "uuid"]
+    row = ["--row", "5e1f-07", "--top", "2"]
+    assert main(["explain", *files, *options, *row]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    # "itchy" with the label of "soft": both targets speak against it.
+    for place, word in enumerate(["soft", "itchy"]):
+        (line,) = [x for x in lines if "target" in x and f'"{word}"' in x]
+        assert "against" in line
+        assert f" target {place}  " in line
+
+
 def test_the_rows_of_a_query_do_not_clear_each_other(tmp_path, capsys):
     rows = datasets.load("chorus_electronics")
     rows["relevant"] = (rows.rating >= 2).astype(int)

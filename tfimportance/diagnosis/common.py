@@ -74,7 +74,8 @@ def described(
 def id_or_position(row: Mapping[Any, Any], prefix: str = "") -> Any:
     """Returns what names a voter to a person: its id, where it is known."""
     known = row.get(f"{prefix}id")
-    return row[f"{prefix}position"] if known is None else known
+    # Beside ids that are texts, pandas turns None to NaN.
+    return row[f"{prefix}position"] if pd.isna(known) else known
 
 
 def described_voters(
