@@ -18,6 +18,7 @@ from tfimportance import (
     encode,
     export,
     find_similar,
+    fit_columns,
     importance_scores,
     load_encoder,
     load_examples,
@@ -275,6 +276,39 @@ def test_the_latest_id_stays_the_last(tmp_path):
     found = pd.read_parquet(tmp_path / "p.parquet")["probability"]
     expected = 1 / (1 + np.exp([-1.0, 0, -2, -4]))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_model_of_columns_and_of_the_latest_ids(tmp_path):
+    """As `fit_columns` and `pad_sequences(..., 3)` make them."""
+    columns = {"price": [10.0, 30.0], "device": ["phone", "web"]}
+    space = fit_columns(columns, numeric=["price"], categorical=["device"])
+    inputs = space.get_inputs()
+    inputs["history"] = keras.Input((3,), dtype="int32", name="history")
+    parts = [space.get_encoded_features(), inputs["history"]]
+    parts = keras.layers.Concatenate()(
+        [keras.ops.cast(part, "float32") for part in parts]
+    )
+    # Device (unknown, phone, web), price, and three ids, the latest last.
+    worth = np.float32([0.5, 1, 2, 4, 8, 0, 16]) / 100
+    model = keras.Model(
+        inputs, keras.ops.sigmoid(keras.ops.sum(parts * worth, 1))
+    )
+    export(model, None, tmp_path / "m")
+    frame = pd.DataFrame(
+        {
+            "price": [10.0, 30, None, 20],
+            "device": ["web", "phone", "watch", "web"],
+            "history": [[3, 1], [], [2], [9, 5, 4, 7]],
+        }
+    )
+    frame.to_json(tmp_path / "log.jsonl", orient="records", lines=True)
+    predict_file(tmp_path / "m", tmp_path / "log.jsonl", tmp_path / "p.parquet")
+    # The mean price is 20, its deviation 10; of four ids the latest three.
+    score = np.array(
+        [2 - 4 + 16 * 1, 1 + 4 + 0, 0.5 + 0 + 16 * 2, 2 + 0 + 8 * 5 + 16 * 7]
+    )
+    found = pd.read_parquet(tmp_path / "p.parquet")["probability"]
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-score / 100)), atol=1e-6)
 
 
 QUERY = "wireless bluetooth headphones"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  registers the tokenizer's operations
@@ -101,7 +102,7 @@ class ServedModel:
         Args:
             inputs: `(num_rows,)` values by the name of the input: texts,
                 numbers, or lists of numbers, which are padded with 0 in
-                front.
+                front. Lists of ids are cut there where the model takes fewer.
             signature: Name of the signature.
             batch_size: Rows asked at a time.
         """
@@ -142,19 +143,21 @@ def _lengths(inputs: Mapping[str, Array]) -> Array:
 
 
 def _as_batch(spec: tf.TensorSpec, values: Array) -> Array:
-    """Returns `(batch,)` values, or `(batch, length)` of lists."""
+    """Returns `(batch,)` or `(batch, 1)` values, or `(batch, length)` lists."""
     if spec.dtype == tf.string:
         # Half of a surrogate pair, which JSON may hold, is "?" as in `encode`.
-        return np.array([t.encode("utf-8", "replace") for t in values], object)
-    if spec.shape.rank == 1 or values.ndim > 1:
-        return values
-    if values.dtype != object:
-        return values[:, None]
-    length = max(1, *map(len, values))
-    padded = np.zeros((len(values), length), spec.dtype.as_numpy_dtype)
-    for row, ids in zip(padded, values, strict=True):
-        row[row.size - len(ids) :] = ids
-    return padded
+        texts = [text.encode("utf-8", "replace") for text in values]
+        values = np.array(texts, object)
+    elif values.dtype == object and spec.shape.rank != 1:
+        # Ids may be more or fewer; numbers that are too many are an error.
+        length = spec.shape[1] if spec.dtype.is_integer else None
+        return keras.utils.pad_sequences(
+            values,
+            length or max(1, *map(len, values)),
+            spec.dtype.as_numpy_dtype,
+        )
+    is_column = values.ndim == 1 and spec.shape.rank != 1
+    return values[:, None] if is_column else values
 
 
 def load_served(model: str | Path) -> ServedModel:
