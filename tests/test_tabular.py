@@ -12,8 +12,11 @@ from tfimportance import (
     concat_embeddings,
     datasets,
     encode_columns,
+    evaluate,
+    fit,
     fit_columns,
     importance_scores,
+    model_embeddings,
 )
 
 POOL = {
@@ -155,6 +158,25 @@ def test_raw_columns_inside_a_served_model(tmp_path):
     loaded = tf.saved_model.load(tmp_path / "model")
     for answer in (model, again, loaded.serve):
         np.testing.assert_allclose(answer(raw), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [object, str, bytes])
+def test_raw_columns_as_arrays_are_validated_and_evaluated(kind):
+    city = np.array([["Ulm"], ["Bonn"], ["Rome"], ["Ulm"]], kind)
+    space = fit_columns({"city": ["Bonn", "Ulm"]}, categorical=["city"])
+    encoded = space.get_encoded_features()  # unknown, Bonn, Ulm
+    embedding = keras.layers.Identity(name="embedding")(encoded)
+    head = keras.layers.Dense(1, activation="sigmoid", use_bias=False)
+    model = keras.Model(space.get_inputs(), head(embedding))
+    head.set_weights([np.array([[-1.0], [1.0], [2.0]])])  # Rome, Bonn, Ulm
+    model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+    rows, label = {"city": city}, np.array([1, 1, 0, 0])
+    # Of four pairs Ulm beats Rome, ties with Ulm; Bonn beats Rome only.
+    result = fit(model, rows, label, validation=(rows, label), epochs=1)
+    assert result.target_auc == 2.5 / 4
+    assert evaluate(model, rows, label).roc_auc == 2.5 / 4
+    found = model_embeddings(model, rows)
+    assert found.tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
 
 
 def test_the_bundled_click_log():

@@ -1,4 +1,4 @@
-"""A float32 array that remembers how much clipping is behind it."""
+"""Arrays that say more, or are taken by more, than NumPy's own."""
 
 from typing import Any
 
@@ -27,3 +27,20 @@ class ClippedArray(np.ndarray[Any, np.dtype[np.float32]]):
     ) -> Any:
         plain = np.asarray(array)
         return plain[()] if return_scalar else plain
+
+
+def with_text_tensors(features: Any) -> Any:
+    """Returns a structure of arrays whose texts are tensors, for Keras.
+
+    `Model.predict` takes texts as tensors only, not as arrays.
+    """
+    # Who has a model has imported both; arrays alone need not wait for them.
+    import keras
+    import tensorflow as tf
+
+    def convert(leaf: Any) -> Any:
+        first = leaf.flat[:1] if isinstance(leaf, np.ndarray) else ()
+        is_text = any(isinstance(each, str | bytes) for each in first)
+        return tf.convert_to_tensor(leaf) if is_text else leaf
+
+    return keras.tree.map_structure(convert, features)

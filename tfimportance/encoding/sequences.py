@@ -9,6 +9,7 @@ import pandas as pd
 import tensorflow as tf
 from scipy.sparse import csr_array
 
+from tfimportance._arrays import with_text_tensors
 from tfimportance._checks import (
     Array,
     check_choice,
@@ -130,7 +131,9 @@ def model_embeddings(
             f"layer={layer!r} with output {tuple(output.shape)}",
         )
     part = keras.Model(inputs, output)
-    values = part.predict(features, batch_size=batch_size, verbose=0)
+    values = part.predict(
+        with_text_tensors(features), batch_size=batch_size, verbose=0
+    )
     return np.ascontiguousarray(values, np.float32)
 
 

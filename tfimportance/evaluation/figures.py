@@ -15,6 +15,7 @@ from sklearn.metrics import (
     precision_recall_curve,
 )
 
+from tfimportance._arrays import with_text_tensors
 from tfimportance._checks import Array, check_number, fail
 from tfimportance.evaluation.uncertainty import (
     TAIL,
@@ -94,9 +95,8 @@ def predict_probability(
     model: Any, features: Any, *, batch_size: int = 4096
 ) -> Array:
     """Returns a Keras model's `(num_samples,)` probabilities, float64."""
-    output = np.asarray(
-        model.predict(features, batch_size=batch_size, verbose=0)
-    )
+    inputs = with_text_tensors(features)
+    output = np.asarray(model.predict(inputs, batch_size=batch_size, verbose=0))
     if output.ndim == 2 and output.shape[1] == 1:
         output = output[:, 0]
     if output.ndim != 1:
