@@ -1,5 +1,8 @@
 """User behaviour from end to end, on click logs of a known model."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -115,6 +118,33 @@ def test_training_with_the_weights_holds_up_on_clean_clicks(outcome):
     assert before.rows == after.rows == 2100
     assert before.roc_auc > 0.8
     assert after.roc_auc > before.roc_auc - 0.01
+
+
+@pytest.mark.slow
+def test_what_the_readme_says_of_a_click_log(tmp_path, monkeypatch):
+    readme = Path(__file__).parents[1] / "README.md"
+    blocks = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    (code,) = [block for block in blocks if "sequence_model" in block]
+    log = click_log(3400, seed=8)
+    log["user"] = 2**53 + np.arange(3400) // 4
+    log["price"] = [None, 3.5, 20.0, 7.0] * 850
+    log["device"] = ["phone", "web", None, "phone"] * 850
+    noisy, flipped = with_noise(log[:2400], 0.2, seed=9)
+    monkeypatch.chdir(tmp_path)
+    for part, name in (
+        (noisy, "log"),
+        (log[2400:2800], "target"),
+        (log[2800:3200], "held_out"),
+        (log[3200:].drop(columns=["click", "price"]), "new"),
+    ):
+        part.to_json(f"{name}.jsonl", orient="records", lines=True)
+    keras.utils.set_random_seed(0)
+    exec(code, names := {})
+    weight = np.asarray(names["choice"].sample_weight)
+    assert weight[flipped].mean() < 0.7 * weight[~flipped].mean()
+    tfi.predict_file("saved_models/clicks", "new.jsonl", "clicks.parquet")
+    found = pd.read_parquet("clicks.parquet")["probability"]
+    assert roc_auc_score(log.click[3200:], found) > 0.7
 
 
 def test_texts_of_items_and_columns_together():
