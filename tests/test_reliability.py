@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 from scipy.optimize import minimize
@@ -144,6 +145,48 @@ def test_the_model_has_not_seen_the_row_nor_its_group(size):
     # The same models, so that both are in the same units.
     said = [model(target - middle) for model in models]
     assert on_target[:, 2] == pytest.approx(np.mean(said, axis=0), abs=1e-6)
+
+
+def test_many_groups_are_spread_evenly_over_the_folds():
+    # 3,001 pairs of both classes, 3,002 negatives alone, and one query each of
+    # 3 positives and of 40 negatives; texts, as queries are.
+    of_group = [(1, 1)] * 3001 + [(1, 0)] * 3002 + [(0, 3), (40, 0)]
+    sizes = np.array(of_group)
+    group = np.repeat([f"q{k}" for k in range(6005)], sizes.sum(axis=1))
+    y = np.repeat(np.tile([0, 1], 6005), sizes.ravel())
+    order = np.random.default_rng(0).permutation(len(y))
+    group, y = group[order].astype(object), y[order]
+    fold = folds(y, group, 0)
+    table = pd.DataFrame({"group": group, "y": y, "fold": fold})
+    assert (table.groupby("group").fold.nunique() == 1).all()
+    # 600 pairs and 600 negatives in each; then the query of 40, that of 3, the
+    # last pair and the last two negatives wherever the fewest rows are.
+    negative, positive = (
+        sorted(table.fold[table.y == c].value_counts()) for c in (0, 1)
+    )
+    assert negative == [1200, 1201, 1201, 1201, 1240]
+    assert positive == [600, 600, 600, 601, 603]
+    np.testing.assert_array_equal(folds(y, group, 0), fold)
+    assert (folds(y, group, 1) != fold).mean() > 0.5
+
+
+@pytest.mark.parametrize("count", [40, 6000])
+def test_folds_are_those_of_the_groups_whatever_the_order_of_rows(count):
+    draws = np.random.default_rng(1)
+    group = np.array([f"q{k}" for k in draws.integers(0, count, 3 * count)])
+    y = draws.integers(0, 2, len(group))
+    order = draws.permutation(len(group))
+    fold = folds(y, group.astype(object), 0)
+    again = folds(y[order], group[order], 0)
+    np.testing.assert_array_equal(again, fold[order])
+
+
+def test_groups_are_numbered_in_the_order_of_their_values():
+    x, y = made(60, 4)
+    target, target_label = made(6, 6)
+    target_label[:2] = 0, 1
+    known = opened(x, y, target, target_label, target_group=list("cabbac"))
+    np.testing.assert_array_equal(known.target_group, [2, 0, 1, 1, 0, 2])
 
 
 def test_a_model_sees_what_is_not_linear_and_what_is():

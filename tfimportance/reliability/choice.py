@@ -160,10 +160,9 @@ def choose_weights(
         pool_size=pool_size,
         seed=seed,
     )
-    groups = None if target_group is None else np.asarray(target_group)
     relevance = _relevance(opinions, seed)
-    tried = _tried(opinions, relevance, groups, seed)
-    candidates = _judged(opinions.target_label, tried, groups)
+    tried = _tried(opinions, relevance, seed)
+    candidates = _judged(opinions, tried)
     everybody = np.arange(len(opinions.target))
     found = judge(opinions, everybody, ALL)
     weights = _weights(found, relevance)
@@ -206,9 +205,7 @@ def _relevance(opinions: Opinions, seed: int) -> Array:
     return expit(models.log_odds[:count])
 
 
-def _tried(
-    opinions: Opinions, relevance: Array, groups: Array | None, seed: int
-) -> dict[str, Array]:
+def _tried(opinions: Opinions, relevance: Array, seed: int) -> dict[str, Array]:
     """Returns what models trained by each candidate say of the target rows.
 
     By name `(num_strengths, num_targets)`; no row is judged by weights that
@@ -216,7 +213,7 @@ def _tried(
     """
     rows = some(opinions.label, np.random.default_rng(seed), _JUDGED_ROWS)
     pool, pool_label = opinions.pool[rows], opinions.label[rows]
-    fold = folds(opinions.target_label, groups, seed)
+    fold = folds(opinions.target_label, opinions.target_group, seed)
     scores: dict[str, Array] = {}
     for number in np.unique(fold):
         known, unseen = np.flatnonzero(fold != number), fold == number
@@ -235,14 +232,14 @@ def _tried(
 
 
 def _judged(
-    label: Array, scores: Mapping[str, Array], groups: Array | None
+    opinions: Opinions, scores: Mapping[str, Array]
 ) -> tuple[Candidate, ...]:
     """Returns what each candidate gains, and its share by that evidence."""
     if not scores:  # too few target rows to judge by
         return (Candidate(UNIFORM, 0.0, 0.0, 1.0),)
     base = scores[UNIFORM]
     found = [
-        [_gain(label, *pair, groups) for pair in zip(each, base, strict=True)]
+        [_gain(opinions, *pair) for pair in zip(each, base, strict=True)]
         for each in scores.values()
     ]
     gain, error = np.mean(found, axis=1).T  # of all strengths
@@ -256,8 +253,13 @@ def _judged(
 
 
 def _gain(
-    label: Array, score: Array, baseline: Array, groups: Array | None
+    opinions: Opinions, score: Array, baseline: Array
 ) -> tuple[float, float]:
     """Returns the gain in AUC and its standard error."""
-    found = auc_difference(label, [score], [baseline], group=groups)
+    found = auc_difference(
+        opinions.target_label,
+        [score],
+        [baseline],
+        group=opinions.target_group,
+    )
     return found.mean, found.error

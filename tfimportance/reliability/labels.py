@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -184,7 +185,8 @@ def _groups(
         return None
     groups = np.asarray(group)
     check_length(name, groups, count, rows)
-    return groups
+    # Numbered once, in the order of their values: texts are slow to compare.
+    return pd.factorize(groups, sort=True, use_na_sentinel=False)[0]
 
 
 def judge(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import logit
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -21,6 +22,7 @@ from tfimportance.evaluation import roc_auc
 # or noisy rows want a small one: it is chosen by what is predicted best.
 STRENGTHS = (1e-4, 1e-3, 1e-2)
 _FOLDS = 5
+_FEW_GROUPS = 5_000  # that scikit-learn spreads in about a second
 MOST_ROWS = 20_000  # that a linear model learns from; more change little
 _MOST_IN_TREES = 5_000  # which take longer
 _ASKED_AT_ONCE = 100_000  # rows, of a pool that may be as large as memory
@@ -71,16 +73,55 @@ def folds(
     else a model that knows the query would be asked about it.
     """
     count = min(count, int(np.unique(label, return_counts=True)[1].min()))
+    member = None
     if group is not None:
-        count = min(count, len(np.unique(group)))
+        member, distinct = pd.factorize(group, sort=True, use_na_sentinel=False)
+        count = min(count, len(distinct))
+        if count > 1 and len(distinct) > _FEW_GROUPS:
+            return _folds_of_groups(label, member, seed, count)[member]
     number = np.zeros(len(label), np.int64)
     if count < 2:
         return number
     splitter = StratifiedKFold if group is None else StratifiedGroupKFold
     parts: Any = splitter(count, shuffle=True, random_state=seed)
-    for fold, (_, rows) in enumerate(parts.split(label, label, group)):
+    for fold, (_, rows) in enumerate(parts.split(label, label, member)):
         number[rows] = fold
     return number
+
+
+def _folds_of_groups(
+    label: Array, member: Array, seed: int, count: int
+) -> Array:
+    """Returns `(num_groups,)` folds alike in rows and classes, of many groups.
+
+    Groups alike in both classes are dealt out like cards, as many to each fold.
+    What is left of each kind goes, largest first, where it is missed most.
+
+    Args:
+        label: `(num_samples,)` of 0 and 1.
+        member: `(num_samples,)` number of each row's group.
+        seed: Fixes which of the groups that are alike go where.
+        count: Folds.
+    """
+    rows = np.stack([np.bincount(member, label == c) for c in (0, 1)], axis=1)
+    shuffled = np.random.default_rng(seed).permutation(len(rows))
+    order = shuffled[np.lexsort(rows[shuffled].T)]
+    is_new = np.any(np.diff(rows[order], axis=0, prepend=-1) != 0, axis=1)
+    start = np.flatnonzero(is_new)
+    kind = np.cumsum(is_new) - 1
+    alike = np.bincount(kind)
+    place = np.arange(len(rows)) - start[kind]
+    dealt = place < (alike - alike % count)[kind]
+    fold = np.empty(len(rows), np.int64)
+    fold[order[dealt]] = place[dealt] % count
+    share = rows / np.maximum(rows.sum(axis=0), 1)
+    left = order[~dealt]
+    held = np.tile(share[order[dealt]].sum(axis=0) / count, (count, 1))
+    for one in left[np.argsort(-share[left].sum(axis=1), kind="stable")]:
+        # The folds' sum of squares grows the least.
+        fold[one] = np.argmin(held @ share[one])
+        held[fold[one]] += share[one]
+    return fold
 
 
 def forest(

@@ -52,7 +52,7 @@ class Opinions:
         target -= middle
         self.pool, self.label = pool, label
         self.target, self.target_label = target, target_label
-        self._target_group, self._seed = target_group, seed
+        self.target_group, self._seed = target_group, seed
         rng = np.random.default_rng(seed)
         some = _balanced(label, pool_size, rng)
         voters = self.pool[some], label[some]
@@ -104,9 +104,9 @@ class Opinions:
     def _agreement_among(self, known: Array, scale: float) -> Array:
         """The known targets among themselves, groups not among their own."""
         rows, label = self.target[known], self.target_label[known]
-        if self._target_group is None:
+        if self.target_group is None:
             return _agreement_within(rows, label, 2 * len(known), scale, 0)
-        fold = folds(label, self._target_group[known], self._seed)
+        fold = folds(label, self.target_group[known], self._seed)
         agreement = np.zeros(len(known))
         for number in np.unique(fold):
             asked, voters = fold == number, fold != number
