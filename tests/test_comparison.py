@@ -5,8 +5,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tfimportance._checks import InputError
-from tfimportance.comparison import Comparison, Part, Trained, compare, verdict
+from tfimportance.comparison import (
+    Comparison,
+    Part,
+    Trained,
+    compare,
+    result,
+    verdict,
+)
 from tfimportance.comparison.evidence import statement, weigh
+from tfimportance.comparison.result import judged
 from tfimportance.strategies import Recipe
 from tfimportance.training import FitResult
 
@@ -56,6 +64,40 @@ def test_figures_are_means_over_seeds_of_what_the_models_say(comparison):
     assert figures["train"]["rows"] == 700
 
 
+def test_training_rows_are_evaluated_once_and_their_scores_forgotten(
+    comparison, monkeypatch
+):
+    """A pool may be large: scores of all models are not kept for it."""
+    monkeypatch.delattr(result, "evaluate_probability")
+    for one in comparison.trained["oracle"]:
+        assert one.probability.keys() == {"validation", "test"}
+        said = one.model.predict(TRAIN.features, verbose=0)
+        assert one.evaluation["train"].roc_auc == pytest.approx(
+            roc_auc_score(TRAIN.label, said), abs=1e-6
+        )
+    mean = np.mean(
+        [
+            one.evaluation["train"].roc_auc
+            for one in comparison.trained["oracle"]
+        ]
+    )
+    assert comparison.figures("oracle")["train"]["roc_auc"] == mean
+
+
+def test_groups_given_as_texts_give_the_figures_of_numbers():
+    number = np.random.default_rng(1).integers(100, 200, 601)
+    rows = PARTS["test"]
+
+    def interval(group):
+        parts = {**PARTS, "test": Part(rows.features, rows.label, group)}
+        found = compare(parts, {"uniform": None}, seeds=(1,), epochs=1)
+        return found.figures("uniform")["test"]["roc_auc_interval"]
+
+    numbers = interval(number)
+    assert interval(np.array([f"q{k}" for k in number], object)) == numbers
+    assert interval(None) != numbers
+
+
 @pytest.mark.slow
 def test_the_same_seeds_give_the_same_figures(comparison):
     again = compare(PARTS, {"uniform": None, "oracle": ORACLE}, **SETTINGS)
@@ -78,7 +120,7 @@ EITHER = {"validation": Part(SIGNAL[:, None], LABEL)}
 
 def scored(noise, auc=0.5):
     score = SIGNAL + noise * rng.normal(0, 1, 200)
-    return Trained(0, None, FitResult({}, 1, auc), {"validation": score})
+    return Trained(0, None, FitResult({}, 1, auc), {"validation": score}, {})
 
 
 def test_the_validation_rows_choose_what_is_clearly_better():
@@ -115,6 +157,7 @@ def test_the_luckiest_of_many_strategies_has_to_be_luckier():
                     None,
                     FitResult({}, 1, 0.5),
                     {"validation": signal + draws.normal(0, 1, 200)},
+                    {},
                 )
             ]
             for name in ("uniform", *map(str, range(14)))
@@ -141,7 +184,7 @@ def known(names, group=None):
             for part in ("train", "validation", "test")
         }
         curve = FitResult({"target_auc": [0.5]}, 1, 0.5)
-        return Trained(seed, None, curve, scores)
+        return judged(parts, seed, None, curve, scores)
 
     part = Part(np.zeros((400, 1)), TEST_LABEL, group)
     parts = dict.fromkeys(("train", "validation", "test"), part)
@@ -265,7 +308,7 @@ def test_the_threshold_is_chosen_on_the_validation_rows():
     scores["train"] = scores["test"]
     parts = {name: Part(np.zeros((4, 1)), label) for name in scores}
     curve = FitResult({"target_auc": [0.5]}, 1, 0.5)
-    one = Trained(0, None, curve, scores)
+    one = judged(parts, 0, None, curve, scores)
     figures = Comparison(parts, {"uniform": [one]}).figures("uniform")
     assert figures["test"]["threshold"] == pytest.approx(0.3)
     assert figures["test"]["f1"] == pytest.approx(2 / 3)  # all are taken for 1

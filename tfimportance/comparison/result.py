@@ -13,6 +13,7 @@ from tfimportance._checks import Array, InputError
 from tfimportance.comparison.evidence import Evidence, statement, weigh
 from tfimportance.evaluation import (
     Difference,
+    Evaluation,
     RankingQuality,
     auc_difference,
     best_f1_threshold,
@@ -23,6 +24,7 @@ from tfimportance.evaluation import (
 from tfimportance.training import FitResult
 
 BASELINE = "uniform"
+_COMPARED = {"validation", "test"}
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,57 @@ class Part:
 
 @dataclass(frozen=True)
 class Trained:
-    """One training: its model and its probabilities on every part."""
+    """One training: its model, and what that says of the parts.
+
+    Attributes:
+        seed: Of the training.
+        model: Its best epoch.
+        fit: How it came to that.
+        probability: By part, `(num_samples,)` on the rows on which strategies
+            are compared, `validation` and `test`: those of all models on all
+            training rows would be more than the rows themselves.
+        evaluation: By part, all parts.
+    """
 
     seed: int
     model: keras.Model
     fit: FitResult
     probability: Mapping[str, Array]
+    evaluation: Mapping[str, Evaluation]
+
+
+def judged(
+    parts: Mapping[str, Part],
+    seed: int,
+    model: keras.Model,
+    fit: FitResult,
+    probability: Mapping[str, Array],
+) -> Trained:
+    """Returns a training with its figures on every part.
+
+    The threshold is the best one of the validation rows.
+
+    Args:
+        parts: What it is judged on; `validation` must be there.
+        seed: Of the training.
+        model: What was trained.
+        fit: What `fit` returned.
+        probability: By part, `(num_samples,)`.
+    """
+    threshold = best_f1_threshold(
+        parts["validation"].label, probability["validation"]
+    )
+    evaluation = {
+        name: evaluate_probability(
+            part.label,
+            probability[name],
+            threshold=threshold,
+            group=part.group,
+        )
+        for name, part in parts.items()
+    }
+    kept = {name: probability[name] for name in _COMPARED & parts.keys()}
+    return Trained(seed, model, fit, kept, evaluation)
 
 
 @dataclass(frozen=True)
@@ -57,7 +104,7 @@ class Comparison:
     parts: Mapping[str, Part]
     trained: Mapping[str, Sequence[Trained]]
 
-    @property
+    @cached_property
     def chosen(self) -> str:
         """The best strategy on the validation rows, if clearly so.
 
@@ -172,36 +219,21 @@ class Comparison:
 
     def figures(self, name: str) -> dict[str, Any]:
         """Returns a strategy's figures: means over seeds, and each seed."""
-        evaluations = {
-            part: [self._evaluate(one, part) for one in self.trained[name]]
-            for part in self.parts
-        }
+        trained = self.trained[name]
         seeds = [
             {
                 "seed": one.seed,
                 "best_epoch": one.fit.best_epoch,
                 "validation_roc_auc": one.fit.target_auc,
-                "test_roc_auc": on_test.roc_auc,
+                "test_roc_auc": one.evaluation["test"].roc_auc,
                 "curve": one.fit.history["target_auc"],
             }
-            for one, on_test in zip(
-                self.trained[name], evaluations["test"], strict=True
-            )
+            for one in trained
         ]
         means = {
-            part: mean_evaluation(each).to_dict()
-            for part, each in evaluations.items()
+            part: mean_evaluation(
+                [one.evaluation[part] for one in trained]
+            ).to_dict()
+            for part in self.parts
         }
         return {**means, "seeds": seeds}
-
-    def _evaluate(self, one: Trained, name: str) -> Any:
-        part = self.parts[name]
-        threshold = best_f1_threshold(
-            self.parts["validation"].label, one.probability["validation"]
-        )
-        return evaluate_probability(
-            part.label,
-            one.probability[name],
-            threshold=threshold,
-            group=part.group,
-        )

@@ -1,10 +1,12 @@
 """Every strategy trained from every seed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
@@ -14,6 +16,7 @@ from tfimportance.comparison.result import (
     Comparison,
     Part,
     Trained,
+    judged,
 )
 from tfimportance.evaluation import predict_probability
 from tfimportance.strategies import Recipe
@@ -63,6 +66,7 @@ def compare(
                 f"{name}={made!r}",
                 "Take Recipe(weights, allocation), or strategies.recipe.",
             )
+    parts = {name: _numbered(part) for name, part in parts.items()}
     trained: dict[str, list[Trained]] = {name: [] for name in strategies}
     jobs = [(seed, name) for seed in seeds for name in strategies]
     for seed, name in tqdm(jobs, "training", unit="model", disable=None):
@@ -97,4 +101,15 @@ def _train(
         name: predict_probability(model, part.features)
         for name, part in parts.items()
     }
-    return Trained(seed, model, result, probability)
+    return judged(parts, seed, model, result, probability)
+
+
+def _numbered(part: Part) -> Part:
+    """Numbers the groups in the order of their values.
+
+    Every figure goes by groups, and texts are slow to compare.
+    """
+    if part.group is None:
+        return part
+    number, _ = pd.factorize(part.group, sort=True, use_na_sentinel=False)
+    return replace(part, group=number)
