@@ -284,6 +284,41 @@ def test_evidence_from_the_target_comes_before_the_same_from_the_pool():
     assert found["evidence_similarity"] == pytest.approx(np.sinh(4))
 
 
+def test_evidence_on_many_rows_that_repeat_each_other():
+    """More rows than one block or tile, of 40 vectors, few of them positive."""
+    draws = np.random.default_rng(5)
+    vectors = draws.standard_normal((40, 6)).astype(np.float32)
+    kind = draws.integers(0, 40, 5000)
+    label = (draws.random(5000) < 0.02).astype(int)
+    label[kind == 7] = 0  # its likes have one label: its evidence is another
+    target, target_label = draws.standard_normal((8, 6)), np.arange(8) % 2
+    table = tfi.label_errors(
+        vectors[kind],
+        target,
+        labels=label,
+        target_labels=target_label,
+        center=False,
+        importance=draws.random(5000),
+        by="importance",
+        top=3000,
+    )
+    assert table["row"].nunique() == 3000
+    both = np.concatenate([target, vectors])
+    similarity = reference.similarity(vectors, both)
+    for own in (0, 1):
+        asked = table[table["label"] == own]
+        # Of each vector, whether a row of the other label has it.
+        is_there = np.bincount(kind[label != own], minlength=40) > 0
+        seen = np.concatenate([target_label != own, is_there])
+        value = np.where(seen, similarity, -np.inf)[kind[asked["row"]]]
+        close(asked["evidence_similarity"], value.max(axis=1))
+        position = asked["evidence_position"].to_numpy()
+        in_pool = (asked["evidence_reference"] == "pool").to_numpy()
+        assert (label[position[in_pool]] != own).all()
+        found = np.where(in_pool, 8 + kind[position], position)
+        assert (found == value.argmax(axis=1)).all()
+
+
 def test_suspicion_is_the_chance_that_the_label_is_wrong():
     x, t, label, target_label, is_wrong = planted()
     given = {"labels": label, "target_labels": target_label}

@@ -158,15 +158,19 @@ def _evidence(
         `(len(rows),)` each: whether it is a target, its row number there,
         and its similarity.
     """
-    distinct, place = np.unique(rows, return_inverse=True)
-    taken = take_rows("embeddings", embeddings, distinct)
-    queries = poll.direction(taken)[place]
+    ascending, order = np.unique(rows, return_inverse=True)
+    taken = take_rows("embeddings", embeddings, ascending)
+    own = label[ascending]
+    # Logs repeat themselves: rows alike in vector and label are asked once.
+    first, place = _distinct(taken, own)
+    place = place[order]
+    queries = poll.direction(taken[first])
     found = [
         nearest_rows(
             queries,
             blocks,
             poll.direction,
-            keys=(label[rows], labels),
+            keys=(own[first], labels),
         )
         for blocks, labels in (
             (read_blocks("target_embeddings", poll.target), target_label),
@@ -177,4 +181,21 @@ def _evidence(
     is_target = target_dot >= pool_dot
     position = np.where(is_target, target, pool)
     similarity = poll.similarity(np.maximum(target_dot, pool_dot))
-    return is_target[:, 0], position[:, 0], similarity[:, 0]
+    return (
+        is_target[place, 0],
+        position[place, 0],
+        similarity[place, 0],
+    )
+
+
+def _distinct(vectors: Array, label: Array) -> tuple[Array, Array]:
+    """Returns the first rows of each kind, and the number of each row's kind.
+
+    Rows are of one kind where vector and label are the same.
+    """
+    kinds = [
+        row.tobytes() + bytes([y])
+        for row, y in zip(vectors, label, strict=True)
+    ]
+    number, _ = pd.factorize(np.array(kinds, object))
+    return np.unique(number, return_index=True)[1], number
