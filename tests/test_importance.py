@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tfimportance import InputError, importance_scores
 from tfimportance.importance import Attention, Max, ParquetColumn, TopM
+from tfimportance.importance.sources import read_all
+from tfimportance.importance.tiles import BLOCK
 
 rng = np.random.default_rng(5)
 X = (rng.standard_normal((1237, 37)) + 0.3).astype(np.float32)
@@ -142,6 +144,41 @@ def test_every_source_gives_the_same_scores(tmp_path):
         ParquetColumn(tmp_path / "x.parquet", "embedding"),
     ):
         close(importance_scores(source, T, **BOTH), expected)
+
+
+def test_all_rows_of_every_source_are_one_matrix_of_its_own(tmp_path):
+    rows = np.arange(27_000.0).reshape(9000, 3)  # more than two blocks
+    column = pa.array(list(rows), pa.list_(pa.float64()))
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"e": column}), path, row_group_size=5000)
+    np.save(tmp_path / "x.npy", rows.astype(np.float32))
+    dataset = tf.data.Dataset.from_tensor_slices(rows)
+    for source in (
+        ParquetColumn(path, "e"),
+        np.load(tmp_path / "x.npy", mmap_mode="r"),
+        dataset,
+        dataset.batch(700).filter(lambda part: True),  # of unknown length
+        rows.astype(np.float32),
+        rows.tolist(),
+    ):
+        found = read_all("x", source)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, rows)
+        assert not np.shares_memory(found, source)
+
+
+def test_rows_that_are_no_matrix_are_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    lists = [[1.0, 2]] * BLOCK + [[3.0]] * BLOCK
+    for values, message in (
+        (lists, "one length"),
+        ([], "non-empty"),
+        ([[1.0, np.nan]], "`x` must be finite"),
+    ):
+        column = pa.array(values, pa.list_(pa.float32()))
+        pq.write_table(pa.table({"e": column}), path, row_group_size=5000)
+        with pytest.raises(InputError, match=message):
+            read_all("x", ParquetColumn(path, "e"))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ class ParquetColumn:
 
     def blocks(self, size: int) -> Iterator[Array]:
         """Yields matrices of at most `size` rows, in order."""
-        file = pq.ParquetFile(self.path)
+        # Buffered ahead, the whole column would be held at once.
+        file = pq.ParquetFile(self.path, pre_buffer=False)
         for batch in file.iter_batches(size, columns=[self.column]):
             lists = batch.column(0)
             lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
@@ -178,10 +179,36 @@ def take_rows(name: str, source: Any, rows: Array) -> Array:
 
 
 def read_all(name: str, source: Any) -> Array:
-    """Returns all rows as one finite, non-empty float32 matrix."""
-    blocks = list(read_blocks(name, source))
-    check_matrix(name, (sum(map(len, blocks)), 1))
-    matrix = np.concatenate(blocks).astype(np.float32, copy=False)
+    """Returns all rows as one finite, non-empty float32 matrix of its own."""
+    blocks = read_blocks(name, source)
+    if isinstance(source, tf.data.Dataset):  # its length, only reading tells
+        parts = list(blocks)
+        check_matrix(name, (sum(map(len, parts)), 1))
+        matrix = np.concatenate(parts).astype(np.float32, copy=False)
+    else:
+        matrix = _filled(name, blocks, _num_rows(source))
     check_matrix(name, matrix.shape)
     check_finite(name, matrix)
+    return matrix
+
+
+def _num_rows(source: Any) -> int:
+    if isinstance(source, ParquetColumn):
+        return int(pq.read_metadata(source.path).num_rows)
+    return len(source)
+
+
+def _filled(name: str, blocks: Iterator[Array], count: int) -> Array:
+    """Returns the `count` rows of all blocks; only one of them is held."""
+    matrix, start = np.empty((count, 0), np.float32), 0
+    for block in blocks:
+        if not start:
+            matrix = np.empty((count, block.shape[1]), np.float32)
+        if block.shape[1] != matrix.shape[1]:  # else one number fills a row
+            raise fail(
+                f"`{name}` must hold vectors of one length.",
+                f"lengths {matrix.shape[1]} and {block.shape[1]}",
+            )
+        matrix[start : start + len(block)] = block
+        start += len(block)
     return matrix

@@ -150,7 +150,7 @@ def open_opinions(
     check_count("seed", seed, at_least=0)
     check_count("pool_size", pool_size, at_least=2)
     pool, target = (
-        read_all(name, rows).astype(np.float32, copy=False)
+        read_all(name, rows)
         for name, rows in (
             ("embeddings", embeddings),
             ("target_embeddings", target_embeddings),
