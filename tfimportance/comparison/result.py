@@ -174,7 +174,10 @@ class Comparison:
             ]
         except InputError:  # no group has both labels: nothing is ranked
             return None
-        return RankingQuality(**pd.DataFrame(each).mean().to_dict())
+        mean = pd.DataFrame(each).mean()
+        return RankingQuality(
+            int(mean["groups"]), mean["roc_auc"], mean["ndcg_at_10"]
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Returns a row for each strategy: its figures on the test rows.

@@ -27,7 +27,7 @@ def contributions(
     for start in range(0, len(numbers), size):
         rows = numbers[start : start + size]
         directions = samples[place[start : start + size]]
-        dot = np.float64(directions) @ np.float64(voters).T
+        dot = directions.astype(float) @ voters.T.astype(float)
         similarity = poll.similarity(dot)
         factors = poll.ballot.group_factors(rows, spread)
         share = _shares(similarity, rows, poll)

@@ -119,7 +119,7 @@ class Opinions:
 
 def _agreement(rows: Array, voters: Array, label: Array, scale: float) -> Array:
     """Agreement with the voters of class 1 less that with class 0."""
-    return np.float64(
+    return np.asarray(
         importance_scores(
             rows,
             voters,
@@ -128,7 +128,8 @@ def _agreement(rows: Array, voters: Array, label: Array, scale: float) -> Array:
             reference="target",
             scale=scale,
             center=False,
-        )
+        ),
+        np.float64,
     )
 
 
