@@ -43,6 +43,14 @@ def test_ids_that_a_gap_made_floats_are_refused():
         align_weights({1.0: 0.5}, [1])
 
 
+def test_integers_are_found_as_the_text_of_a_csv_file():
+    table = dict(zip(map(str, NUMBER.tolist()), WEIGHT, strict=True))
+    assert np.array_equal(align_weights(table, NUMBER[::-1]), WEIGHT[::-1])
+    batches = [*attach_weights(records(NUMBER), table, id="id")]
+    found = np.concatenate([np.atleast_1d(each[2]) for each in batches])
+    assert np.array_equal(found, WEIGHT)
+
+
 def test_weights_of_a_file(tmp_path):
     path = tmp_path / "weights.parquet"
     frame = pd.DataFrame({"id": NAME, "sample_weight": WEIGHT})
@@ -303,8 +311,10 @@ def test_a_set_may_drop_what_does_not_fill_a_batch():
         (lambda: attach_weights((X, Y), WEIGHT), "tuple.*align_weights"),
         (lambda: attach_weights(records(), BY_NAME, id="di"), "features are"),
         (
-            lambda: attach_weights(records(NUMBER), BY_NAME, id="id"),
-            "same type",
+            lambda: attach_weights(
+                records(), pd.Series(WEIGHT, NUMBER), id="id"
+            ),
+            "as the set has them",
         ),
         (lambda: attach_weights(records(), -WEIGHT), "negative"),
         (

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike
+from pandas.api.types import infer_dtype, is_integer_dtype
 
 from tfimportance._checks import Array, check_file, check_finite, fail
 
@@ -29,7 +30,8 @@ def align_weights(sample_weight: WeightTable, ids: ArrayLike) -> Array:
             frame with the columns `id` and `sample_weight`, or the Parquet
             file of one, as `tfimportance score` writes it. Ids that are not
             asked for are passed over.
-        ids: `(num_samples,)` of str, bytes or integers, repeats allowed.
+        ids: `(num_samples,)` of str, bytes or integers, repeats allowed. An
+            integer is found as text too, which a CSV file has: 7 is "7".
 
     Raises:
         InputError: An id has no weight, or has two, or is a float, or a
@@ -37,6 +39,8 @@ def align_weights(sample_weight: WeightTable, ids: ArrayLike) -> Array:
     """
     table = weight_table(sample_weight)
     asked = pd.Index(_keys(ids))
+    if is_integer_dtype(asked) and not is_integer_dtype(table.index):
+        asked = asked.astype(str)
     place = table.index.get_indexer(asked)
     missing = asked[place < 0]
     if len(missing):
@@ -100,7 +104,7 @@ def weights_of_file(name: str, path: str | Path) -> pd.DataFrame:
 
 def kind_of(name: str, ids: Array) -> str:
     """Returns what ids are; raises for those that rounding may change."""
-    kind = pd.api.types.infer_dtype(ids, skipna=False)
+    kind = infer_dtype(ids, skipna=False)
     known = ("string", "integer", "empty")
     if kind in (known if name == "sample_weight" else (*known, "bytes")):
         return kind

@@ -118,10 +118,12 @@ def _by_id(data: tf.data.Dataset, table: Any, taker: _Taker) -> tf.data.Dataset:
     def attach(*element: Any) -> Any:
         x, y, given = _unpack(element)
         ids, x = taker(x, y)
+        if is_text and ids.dtype.is_integer:  # a CSV file has them as text
+            ids = tf.strings.as_string(ids)
         if not (ids.dtype == tf.string if is_text else ids.dtype.is_integer):
             raise fail(
-                "`sample_weight` must have ids of the same type as the set, "
-                "str or integers.",
+                "`sample_weight` must have ids as the set has them, str "
+                "or integers.",
                 f"ids {ids.dtype.name} there, {keys.dtype} in sample_weight",
             )
         # One weight a row; (batch, 1) is how parsed records come.
