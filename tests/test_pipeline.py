@@ -326,6 +326,30 @@ def test_rows_of_the_test_file_leave_the_target_without_groups(folder):
         assert not set(parts[name].id) & set(parts["test"].id)
 
 
+@pytest.mark.parametrize(
+    ("rows", "test", "sizes"),
+    [
+        (1000, False, (300, 300, 400)),
+        (240, False, (80, 80, 80)),
+        (240, True, (120, 120, 500)),
+    ],
+)
+def test_a_small_target_is_divided_evenly(folder, rows, test, sizes):
+    shop(rows, seed=11).assign(key=None).to_parquet(folder / "small.parquet")
+    shop(500, seed=12).to_parquet(folder / "other.parquet")
+    config = settings(
+        folder,
+        id=None,
+        target=str(folder / "small.parquet"),
+        test=str(folder / "other.parquet") if test else None,
+        target_rows=None,
+        validation_rows=None,
+    )
+    parts = load_parts(config)
+    names = ("target", "validation", "test")
+    assert tuple(len(parts[name]) for name in names) == sizes
+
+
 def test_rows_that_only_share_a_number_stay(folder):
     """Two files that number their rows each from 0."""
     shop(900).assign(key=range(900)).to_parquet(folder / "here.parquet")

@@ -51,9 +51,10 @@ class RunConfig:
         encoder: `static`, a checkpoint's folder or handle, or a mapping of the
             arguments of `load_encoder`, such as `{source: e5-small, prefixes:
             ["query: ", "passage: "]}`.
-        target_rows: Labelled target rows that the importance compares with.
+        target_rows: Labelled target rows that the importance compares with; by
+            default 300, or of fewer than 900 a third (a half with `test`).
         validation_rows: Further target rows that stop the training and choose
-            the better model.
+            the better model; by default as many.
         strategy: What the importance weights are: `auto` (see
             `choose_weights`), another of `STRATEGIES`, or `scores`, made of
             the eight settings that follow `compare`. `auto:repeat` and the
@@ -93,8 +94,8 @@ class RunConfig:
     id: str | None = None
     fields: str = "auto"
     encoder: str | Mapping[str, Any] = "static"
-    target_rows: int = 300
-    validation_rows: int = 300
+    target_rows: int | None = None
+    validation_rows: int | None = None
     strategy: str = "auto"
     compare: tuple[str, ...] = ()
     mode: str = "auto"
@@ -129,7 +130,8 @@ class RunConfig:
                 f"target={self.target!r}",
             )
         for name in ("target_rows", "validation_rows"):
-            check_count(name, getattr(self, name), at_least=2)
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), at_least=2)
         for name in ("seeds", "epochs", "batch_size", "patience"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, at_least=0)

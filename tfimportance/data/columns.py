@@ -199,7 +199,8 @@ def _distinct_texts(name: str, column: Column) -> tuple[Array, Array]:
         raise fail(
             f"Column {name!r} must hold one text or number in each row.",
             f"{name} of type {column.dtype} ({error})",
-            "Join lists to one text, and store texts as UTF-8.",
+            "Join lists to one text, and store texts as UTF-8; lists of ids "
+            "go to `keep`.",
         ) from error
     return codes, np.array([*texts, ""], object)
 

@@ -18,6 +18,8 @@ from tfimportance.stages import has_own_group
 
 _log = logging.getLogger(__name__)
 
+_USUAL_ROWS = 300
+
 
 def load_parts(config: RunConfig) -> dict[str, Examples]:
     """Returns the rows of `pool`, `target`, `validation` and `test`."""
@@ -26,12 +28,12 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
     if config.test is not None:
         test = _load(config, config.test, config.target_label)
         traffic = _unlike(traffic, [test])
-    wanted = config.target_rows + config.validation_rows
-    needed = wanted + (2 if config.test is None else 0)
+    sizes = _sizes(config, len(traffic))
+    needed = sum(sizes) + (2 if config.test is None else 0)
     if len(traffic) < needed:
         raise fail(
-            f"`target` must have at least {needed} rows: {config.target_rows} "
-            f"to compare with, {config.validation_rows} to validate with"
+            f"`target` must have at least {needed} rows: {sizes[0]} "
+            f"to compare with, {sizes[1]} to validate with"
             + (
                 " and the rest to test on."
                 if config.test is None
@@ -40,9 +42,9 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
             f"target={config.target!r} with {len(traffic)} rows",
             "Lower `target_rows` or `validation_rows`.",
         )
-    shares = [config.target_rows, config.validation_rows]
-    shares.append(len(traffic) - wanted)
-    target, validation, remaining = _split(config, traffic, shares)
+    target, validation, remaining = _split(
+        config, traffic, [*sizes, len(traffic) - sum(sizes)]
+    )
     test = remaining if test is None else test
     parts = {"target": target, "validation": validation, "test": test}
     for name, part in parts.items():
@@ -50,6 +52,13 @@ def load_parts(config: RunConfig) -> dict[str, Examples]:
     pool = _unlike(pool, [validation, test], [target])
     check_binary("pool label", pool.labels, both=True)
     return {"pool": pool, **parts}
+
+
+def _sizes(config: RunConfig, rows: int) -> tuple[int, int]:
+    """How many target rows are compared with, and how many validate."""
+    equal = rows // (3 if config.test is None else 2)
+    usual = max(min(equal, _USUAL_ROWS), 2)
+    return config.target_rows or usual, config.validation_rows or usual
 
 
 def _load(
