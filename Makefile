@@ -25,6 +25,7 @@ bench: .venv/installed-dev  ## every benchmark table; takes long
 	$(BIN)/python benchmarks/similarity.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/sample_weight.py
 
 bench-quality: .venv/installed-dev  ## every method beside its peers, 3 seeds; 7 minutes on 2 cores
 	$(BIN)/python benchmarks/quality.py --short

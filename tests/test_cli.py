@@ -136,6 +136,10 @@ def test_datasets_lists_and_writes(tmp_path, capsys, monkeypatch):
             )
         ),
         (
+            ["fit", "target.csv", "--validation", "./target.csv", *DATA],
+            "`validation` must hold rows that are not trained on",
+        ),
+        (
             ["score", "train.parquet", "target.csv", *DATA, "--group", "age"],
             "`group` must be left out with strategy='scores'",
         ),

@@ -101,6 +101,9 @@ def _columns(
                 f"`columns` must name inputs of the signature: "
                 f"{', '.join(specs)}.",
                 f"columns={dict(columns)!r}",
+                "A label is asked of with signature='importance_signed'."
+                if name == LABEL
+                else "",
             )
     return {name: {**known, **columns}.get(name, name) for name in specs}
 

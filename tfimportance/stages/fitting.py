@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfimportance._checks import Array, check_binary
+from tfimportance._checks import Array, check_binary, fail
 from tfimportance._files import check_writable
 from tfimportance.bundle import Bundle
 from tfimportance.data import Examples, load_examples
@@ -69,6 +69,11 @@ def fit_files(
         InputError: The data or an option cannot be used; nothing is written.
     """
     check_writable("output", Path(output).parent)
+    if Path(train).resolve() == Path(validation).resolve():
+        raise fail(
+            "`validation` must hold rows that are not trained on.",
+            f"validation={validation!r}, the training file",
+        )
     rows = load_examples(train, **columns)
     held_out = load_examples(validation, **{**columns, "id": None})
     weight = None if weights is None else read_weights(weights, rows)
