@@ -576,9 +576,10 @@ def test_the_command_takes_the_words(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame = pd.DataFrame({"text": [f"word{i}" for i in range(N)], "y": Y})
     frame.to_csv("rows.csv", index=False)
+    frame.to_csv("held_out.csv", index=False)
     weights = pd.DataFrame({"id": np.arange(N), "sample_weight": WEIGHT})
     weights.to_parquet("weights.parquet")
-    given = ["rows.csv", "--validation", "rows.csv", "--epochs", "1"]
+    given = ["rows.csv", "--validation", "held_out.csv", "--epochs", "1"]
     given += ["--text", "text", "--label", "y", "--output", "model"]
     words = ["--allocation", "top_k", "weight"]
     assert main(["fit", *given, *words]) == 2

@@ -73,7 +73,8 @@ def label_errors(
             known already.
         texts: `(num_samples,)` strings or the pool's `Examples`.
         target_texts: `(num_targets,)` strings or the target's `Examples`.
-        **settings: Further arguments of `importance_scores`.
+        **settings: Further arguments of `importance_scores`, for the importance
+            and the evidence; `label_reliability` chooses a scale of its own.
 
     Returns:
         A row for each suspect, the most suspected first and the earlier row
