@@ -39,8 +39,12 @@ def with_text_tensors(features: Any) -> Any:
     import tensorflow as tf
 
     def convert(leaf: Any) -> Any:
-        first = leaf.flat[:1] if isinstance(leaf, np.ndarray) else ()
-        is_text = any(isinstance(each, str | bytes) for each in first)
+        is_text = isinstance(leaf, np.ndarray) and holds_text(leaf)
         return tf.convert_to_tensor(leaf) if is_text else leaf
 
     return keras.tree.map_structure(convert, features)
+
+
+def holds_text(array: np.ndarray[Any, Any]) -> bool:
+    """Whether the values are texts: the first one tells."""
+    return any(isinstance(each, str | bytes) for each in array.flat[:1])

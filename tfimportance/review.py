@@ -10,7 +10,7 @@ import pandas as pd
 
 from tfimportance._checks import Array, check_binary, fail
 from tfimportance._files import check_output, staged_file
-from tfimportance.data import Examples, load_examples
+from tfimportance.data import Examples, load_pair
 from tfimportance.data.columns import to_label
 from tfimportance.diagnosis import (
     coverage,
@@ -90,7 +90,7 @@ def explain_files(
     Raises:
         InputError: A row is unknown, or the data or an option cannot be used.
     """
-    train, traffic = _load(pool, target, columns)
+    train, traffic = load_pair(pool, target, columns)
     numbers = _row_numbers(train, rows)
     return explain(
         numbers,
@@ -136,7 +136,7 @@ def review_files(
     if output is not None:
         check_output("output", Path(output), [".csv"])
     keep = () if wrong is None else (wrong,)
-    train, traffic = _load(pool, target, columns, keep)
+    train, traffic = load_pair(pool, target, columns, keep)
     is_wrong = None
     if wrong is not None:
         column = pd.Series(train.columns[wrong], name=wrong)
@@ -173,15 +173,6 @@ def review_files(
         with staged_file(output) as stage:
             suspects.to_csv(stage, index=False)
     return Review(suspects, gaps, discovery)
-
-
-def _load(
-    pool: str, target: str, columns: dict[str, Any], keep: Sequence[str] = ()
-) -> tuple[Examples, Examples]:
-    return (
-        load_examples(pool, keep=keep, **columns),
-        load_examples(target, **{**columns, "id": None}),
-    )
 
 
 def _embed(

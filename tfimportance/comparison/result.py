@@ -24,7 +24,7 @@ from tfimportance.evaluation import (
 from tfimportance.training import FitResult
 
 BASELINE = "uniform"
-_COMPARED = {"validation", "test"}
+_COMPARED = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def judged(
     The threshold is the best one of the validation rows.
 
     Args:
-        parts: What it is judged on; `validation` must be there.
+        parts: What it is judged on; `validation` and `test` must be there.
         seed: Of the training.
         model: What was trained.
         fit: What `fit` returned.
@@ -93,7 +93,7 @@ def judged(
         )
         for name, part in parts.items()
     }
-    kept = {name: probability[name] for name in _COMPARED & parts.keys()}
+    kept = {name: probability[name] for name in _COMPARED}
     return Trained(seed, model, fit, kept, evaluation)
 
 

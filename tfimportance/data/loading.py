@@ -161,6 +161,23 @@ def _warn_of_sameness(source: Any, text: dict[str, Array]) -> None:
         )
 
 
+def load_pair(
+    pool: str, target: str, columns: dict[str, Any], keep: Sequence[str] = ()
+) -> tuple[Examples, Examples]:
+    """Returns the rows of two files, those of the target without ids.
+
+    Args:
+        pool: The file of training rows.
+        target: The file of target rows, which need not have the pool's ids.
+        columns: What `load_examples` takes: `text`, `label`, `id`, ...
+        keep: Further columns of the pool.
+    """
+    return (
+        load_examples(pool, keep=keep, **columns),
+        load_examples(target, **{**columns, "id": None}),
+    )
+
+
 def _convert(argument: str, column: convert.Column, positive: Any) -> Any:
     if argument == "label":
         return convert.to_label(column, positive)

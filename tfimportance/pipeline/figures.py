@@ -10,7 +10,7 @@ from tfimportance.comparison import Comparison, verdict
 from tfimportance.config import RunConfig
 from tfimportance.data import Examples
 from tfimportance.reliability import Choice
-from tfimportance.serving.card import versions
+from tfimportance.serving.card import package_versions
 from tfimportance.strategies import Recipe
 from tfimportance.weighting import SampleWeight
 
@@ -27,7 +27,7 @@ def metrics_of(
     found = comparison.to_dict()
     metrics = {
         "name": config.name,
-        "versions": versions(),
+        "versions": package_versions(),
         "config": config.to_dict(),
         "data": {
             name: {
@@ -64,12 +64,7 @@ def card_of(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
     chosen = metrics["comparison"]["chosen"]
     figures = metrics["strategies"][chosen]
     exported = metrics["comparison"]["exported_seed"]
-    own = {
-        name: seed[name]
-        for seed in figures["seeds"]
-        if seed["seed"] == exported
-        for name in ("seed", "validation_roc_auc", "test_roc_auc")
-    }
+    (own,) = (each for each in figures["seeds"] if each["seed"] == exported)
     purpose = (
         f"The probability of {config.label} from {', '.join(config.text)}, "
         f"for traffic such as {config.target!r}."
@@ -79,7 +74,10 @@ def card_of(config: RunConfig, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "data": {"source": config.pool, **metrics["data"]},
         "metrics": {
             "training": chosen,
-            "this_model": own,
+            "this_model": {
+                name: own[name]
+                for name in ("seed", "validation_roc_auc", "test_roc_auc")
+            },
             "mean_over_seeds": {
                 name: figures[name] for name in ("validation", "test")
             },

@@ -50,7 +50,7 @@ def describe(
     return {
         "name": name,
         "exported": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": versions(),
+        "versions": package_versions(),
         "columns": dict(columns),
         "signatures": {
             key: {
@@ -68,7 +68,7 @@ def describe(
     }
 
 
-def versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Returns what made a model, by the name of the package."""
     return {
         "tfimportance": __version__,

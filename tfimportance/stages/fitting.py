@@ -12,7 +12,7 @@ import numpy as np
 from tfimportance._checks import Array, check_binary, fail
 from tfimportance._files import check_writable
 from tfimportance.bundle import Bundle
-from tfimportance.data import Examples, load_examples
+from tfimportance.data import Examples, load_examples, load_pair
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.evaluation import Evaluation, evaluate
 from tfimportance.serving import TargetSet, export
@@ -74,8 +74,7 @@ def fit_files(
             "`validation` must hold rows that are not trained on.",
             f"validation={validation!r}, the training file",
         )
-    rows = load_examples(train, **columns)
-    held_out = load_examples(validation, **{**columns, "id": None})
+    rows, held_out = load_pair(train, validation, columns)
     weight = None if weights is None else read_weights(weights, rows)
     if rows.group is not None:
         kept = has_own_group(rows, [held_out])

@@ -5,7 +5,7 @@ from typing import Any
 
 from tfimportance._checks import Array, fail
 from tfimportance._files import check_output, staged_file
-from tfimportance.data import Examples, load_examples
+from tfimportance.data import Examples, load_pair
 from tfimportance.encoding import encode, load_encoder
 from tfimportance.importance import importance_scores
 from tfimportance.stages.weights import weights_frame
@@ -54,8 +54,7 @@ def score_files(
         _check_unused(strategy, options)
         way = strategy.partition(":")[2]
         _check_weighs(strategy, Recipe(allocation=way or "weight"))
-    train = load_examples(pool, **columns)
-    traffic = load_examples(target, **{**columns, "id": None})
+    train, traffic = load_pair(pool, target, columns)
     model = load_encoder(encoder)
     x, t = (encode(model, rows, fields=fields) for rows in (train, traffic))
     if strategy == "scores":

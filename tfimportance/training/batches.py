@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from tfimportance._arrays import holds_text
 from tfimportance._checks import Array, fail
 from tfimportance.allocation import Allocation, Epoch, Weight, check_plan
 from tfimportance.weighting import effective_sample_size
@@ -212,8 +213,7 @@ def as_tensors(structure: Any) -> Any:
 def _plain(leaf: Any) -> Array:
     """Returns an array of a type that TensorFlow has; objects as numbers."""
     array = np.asarray(leaf)
-    is_text = all(isinstance(each, (str, bytes)) for each in array.flat[:1])
-    if array.dtype != object or is_text:
+    if array.dtype != object or not array.size or holds_text(array):
         return array
     values = array.ravel() if array.ndim else [None]  # not of a sparse matrix
     numbers = np.asarray(pd.to_numeric(values, errors="coerce"))
